@@ -1,0 +1,155 @@
+// A database: a directory, opened by one process at a time.
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "isolde/keyspace.h"
+#include "isolde/observer.h"
+#include "isolde/options.h"
+#include "isolde/result.h"
+#include "isolde/stats.h"
+#include "isolde/transaction.h"
+
+namespace isolde {
+
+namespace mvcc {
+class DatabaseCore;
+}
+
+// Decides whether a transact() goes on, and sleeps between attempts. Internal to transact().
+class RetryLoop {
+ public:
+  RetryLoop(mvcc::DatabaseCore& core, const TransactionOptions& options);
+  // After a failed attempt: waits and returns true to run again, or false to give up.
+  bool again(const Error& error);
+  std::uint32_t attempts() const noexcept { return attempt_; }
+
+ private:
+  mvcc::DatabaseCore& core_;
+  RetryPolicy policy_;
+  std::string label_;
+  std::chrono::steady_clock::time_point start_;
+  std::uint32_t attempt_ = 0;
+};
+
+// Move-only handle. Closes in its destructor (see close()).
+//
+// Thread safety: all methods may be called concurrently, except close, move and destruction.
+class Database {
+ public:
+  // Opens the directory, creating it if asked, recovering it if its last owner did not close it. A
+  // directory that holds a plain LMDB environment is adopted: its named databases become
+  // keyspaces, records of the unnamed one the keyspace "default".
+  // Errors: database_in_use (names the pid), not_a_database, permission_denied, corruption (file
+  // and offset), format_unsupported, disk_full, io_error, invalid_argument.
+  static Result<Database> open(const std::filesystem::path& directory, const Options& options = {});
+
+  Database(Database&&) noexcept;
+  Database& operator=(Database&&) noexcept;
+  ~Database();
+
+  // Brings the base up to date with a last checkpoint and gives the directory up. Every transaction
+  // must have ended: an open one is a programmer error and ends the process, named by its label.
+  // Errors (it is closed all the same; nothing acknowledged is lost): disk_full, io_error.
+  Result<void> close();
+
+  // The keyspace of that name, created durably if missing. A name has 1 to 255 bytes without NUL
+  // and does not begin with "isolde:". Errors: invalid_argument, read_only, database_failed,
+  // commit_outcome_unknown, disk_full.
+  Result<Keyspace> keyspace(std::string_view name);
+  // The same without creating it: keyspace_not_found.
+  Result<Keyspace> find_keyspace(std::string_view name) const;
+  std::vector<Keyspace> keyspaces() const;  // by name
+  // Removes a keyspace and all in it, atomically and durably. Waits up to `patience` for
+  // transactions whose snapshot is older. Errors: keyspace_not_found, keyspace_busy (names the
+  // oldest), read_only, database_failed, commit_outcome_unknown, disk_full.
+  Result<void> drop_keyspace(std::string_view name,
+                             std::chrono::milliseconds patience = std::chrono::seconds(5));
+
+  // Starts a transaction; it takes its snapshot at its first operation. Errors: invalid_argument
+  // (an option that is out of range, or not offered by this version), database_in_use (in a fork
+  // of the owner).
+  Result<Transaction> begin(const TransactionOptions& options = {});
+
+  // Runs `work(Transaction&)`, which returns a Result, then commits; runs both again as
+  // options.retry says while the error is retryable. An error that `work` returns rolls back; if
+  // `work` ended the transaction itself, its result stands. Returns what `work` returned, or the
+  // last error unchanged but for the number of attempts in its evidence.
+  template <typename Work>
+    requires std::invocable<Work&, Transaction&>
+  auto transact(const TransactionOptions& options, Work&& work)
+      -> std::invoke_result_t<Work&, Transaction&> {
+    using Outcome = std::invoke_result_t<Work&, Transaction&>;
+    RetryLoop loop(*core_, options);
+    for (;;) {
+      Outcome outcome = attempt<Outcome>(options, work);
+      if (outcome.has_value()) return outcome;
+      if (!loop.again(outcome.error())) {
+        return Outcome(outcome.error().with_attempts(loop.attempts()));
+      }
+    }
+  }
+  template <typename Work>
+    requires std::invocable<Work&, Transaction&>
+  auto transact(Work&& work) -> std::invoke_result_t<Work&, Transaction&> {
+    return transact(TransactionOptions{}, std::forward<Work>(work));
+  }
+
+  // Gives entries in ascending key order (strictly), nothing at the end. May return an error, which
+  // ends the load.
+  using EntrySource = std::function<Result<std::optional<Entry>>()>;
+  // Loads a whole new keyspace straight into the base, atomically: it appears complete and durable,
+  // or not at all. `name` must not exist. Much faster than transactions. Returns the number of
+  // entries. Errors: already_exists, invalid_argument (out of order, or a bad name), key_*,
+  // value_too_large, disk_full, read_only, database_failed, and what `source` returns.
+  Result<std::uint64_t> bulk_load(std::string_view name, const EntrySource& source);
+
+  // Carries all that is durable into the base now. Errors: disk_full, io_error, corruption (a
+  // foreign writer changed the base), database_failed, read_only.
+  Result<void> checkpoint();
+  // Copies the database, as of a moment during the call, into a new or empty directory, while
+  // transactions go on; the copy is complete or the call failed. Errors: already_exists,
+  // permission_denied, disk_full, io_error.
+  Result<void> backup(const std::filesystem::path& directory);
+  // Reads everything: the base's trees (order, sizes, catalogue) and the log (checksums, chaining).
+  // Errors: corruption (file and place), io_error.
+  Result<VerifyReport> verify();
+
+  Stats stats() const;
+
+  // An observer sees events of operations that begin after add_observer returned, and none after
+  // remove_observer has.
+  void add_observer(std::shared_ptr<Observer> observer);
+  void remove_observer(const std::shared_ptr<Observer>& observer);
+
+  const std::filesystem::path& directory() const noexcept;
+  const Options& options() const noexcept;
+
+ private:
+  friend struct DatabaseInternals;  // tests/support only
+  explicit Database(std::unique_ptr<mvcc::DatabaseCore> core) noexcept;
+
+  template <typename Outcome, typename Work>
+  Outcome attempt(const TransactionOptions& options, Work& work) {
+    auto txn = begin(options);
+    if (!txn) return Outcome(txn.error());
+    Outcome outcome = work(*txn);
+    if (!outcome.has_value() || !txn->active()) return outcome;
+    if (auto committed = txn->commit(); !committed) return Outcome(committed.error());
+    return outcome;
+  }
+
+  std::unique_ptr<mvcc::DatabaseCore> core_;
+};
+
+}  // namespace isolde

@@ -1,0 +1,92 @@
+// Observers: the one way to look inside. The shell, the recorder and the metrics are its clients.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "isolde/error.h"
+#include "isolde/options.h"
+#include "isolde/range.h"
+#include "isolde/types.h"
+
+namespace isolde {
+
+// The transaction that an event is about. Views live until the callback returns.
+struct EventTransaction {
+  TransactionId id;
+  std::string_view label;
+  Isolation isolation;
+  Locking locking;
+};
+
+// Which version a read returned, or a write made.
+struct ObservedVersion {
+  // Who wrote it; TransactionId{0}: a base value, written before any version in memory.
+  TransactionId writer;
+  // Its commit timestamp; Timestamp{0} for base values, nothing for uncommitted versions (the
+  // reader's own, or another's at read uncommitted).
+  std::optional<Timestamp> commit;
+  std::optional<std::string_view> value;  // nothing: absent or erased
+};
+
+struct ReadEvent {
+  std::string_view keyspace;
+  std::string_view key;
+  ObservedVersion version;
+  ReadMode mode = ReadMode::plain;
+  bool tracked = true;
+  std::optional<Timestamp> snapshot;  // what it was read at
+};
+
+// One finished scan: what was observed, and what was yielded (a ReadEvent for each entry came
+// before it).
+struct ScanEvent {
+  std::string_view keyspace;
+  const KeyRange& observed;  // up to the last key returned when limited, else the whole range
+  bool reverse = false;
+  std::size_t yielded = 0;
+  ReadMode mode = ReadMode::plain;
+  bool tracked = true;
+  std::optional<Timestamp> snapshot;
+};
+
+enum class WriteKind : std::uint8_t { put, erase, insert, add, compare_and_set };
+
+struct WriteEvent {
+  std::string_view keyspace;
+  std::string_view key;
+  WriteKind kind;
+  std::optional<std::string_view> value;  // what the transaction itself now sees; nothing: erased
+  std::uint64_t sequence = 0;             // order among all uncommitted writes of the database
+};
+
+// An attempt of transact() that failed and, if `retrying`, will be run again after `delay`.
+struct AttemptEvent {
+  std::string_view label;
+  std::uint32_t attempt;  // 1, 2, ...
+  const Error& error;
+  bool retrying;
+  std::chrono::microseconds delay{0};
+};
+
+// Callbacks run in the thread of the transaction, outside every internal mutex, in the order of
+// that transaction's operations. They may call the database, not the transaction of the event. They
+// must not throw. Callbacks of different transactions run concurrently.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void on_begin(const EventTransaction&) {}
+  virtual void on_read(const EventTransaction&, const ReadEvent&) {}
+  virtual void on_scan(const EventTransaction&, const ScanEvent&) {}
+  virtual void on_write(const EventTransaction&, const WriteEvent&) {}
+  // The commit is visible and durable as the database promises. Timestamp: its own, or for a
+  // transaction that wrote nothing the snapshot that it read last.
+  virtual void on_commit(const EventTransaction&, Timestamp) {}
+  // Rolled back: by the user (no error) or by the error named.
+  virtual void on_abort(const EventTransaction&, const Error* /*cause*/) {}
+  virtual void on_attempt(const AttemptEvent&) {}
+};
+
+}  // namespace isolde

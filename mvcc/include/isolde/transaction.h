@@ -1,0 +1,173 @@
+// A transaction: reads and writes at one isolation level, until commit or rollback.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+
+#include "isolde/keyspace.h"
+#include "isolde/options.h"
+#include "isolde/range.h"
+#include "isolde/result.h"
+
+namespace isolde {
+
+namespace mvcc {
+class TransactionCore;
+class CursorCore;
+}  // namespace mvcc
+
+// A mark to which a transaction's writes can be rolled back. Belongs to the transaction that made it.
+struct Savepoint {
+  std::uint64_t depth = 0;   // 1 for the outermost
+  std::uint64_t serial = 0;  // tells a stale one from a new one at the same depth
+};
+
+struct Entry {
+  std::string_view key;
+  std::string_view value;
+};
+
+// Walks a range entry by entry, at the transaction's snapshot (at read committed and below: the one
+// of the moment the cursor was opened). Own writes made before it was opened are seen. Move-only;
+// must not outlive its transaction; after the transaction's end next() answers transaction_finished.
+// Not thread-safe: it counts as an operation of its transaction.
+class Cursor {
+ public:
+  Cursor(Cursor&&) noexcept;
+  Cursor& operator=(Cursor&&) noexcept;
+  ~Cursor();
+
+  // The next entry, or nothing at the end of the range or limit. The views are valid until the next
+  // call on this cursor. Errors: snapshot_too_old, database_failed, transaction_too_large,
+  // transaction_finished, invalid_argument (two threads at once).
+  Result<std::optional<Entry>> next();
+
+ private:
+  friend class Transaction;
+  explicit Cursor(std::unique_ptr<mvcc::CursorCore> core) noexcept;
+  std::unique_ptr<mvcc::CursorCore> core_;
+};
+
+// Move-only; rolls back in its destructor. Must end before its database is closed.
+//
+// Thread safety: for one thread at a time. It may move between threads; two threads inside it at
+// once are detected: the second gets invalid_argument, and nothing has changed.
+//
+// Every operation may answer transaction_finished (it had ended), snapshot_too_old,
+// database_failed, and invalid_argument (misuse, named); those codes are not repeated below.
+// A key is 1 to 511 bytes (key_empty, key_too_long), a value at most 16 MiB (value_too_large).
+// Whatever a transaction learns before its commit() has returned is provisional (I6).
+class Transaction {
+ public:
+  Transaction(Transaction&&) noexcept;
+  Transaction& operator=(Transaction&&) noexcept;  // rolls back what it held
+  ~Transaction();
+
+  // The value that the level shows, own writes first; nothing if absent. The view is valid until
+  // the next operation on this transaction. Errors: keyspace_not_found, key_*,
+  // transaction_too_large (serializable: too much observed).
+  Result<std::optional<std::string_view>> get(const Keyspace& keyspace, std::string_view key,
+                                              ReadOptions options = {});
+
+  // A read that the commit depends on, at every level. Optimistic: never waits; commit fails with
+  // write_conflict (serializable: serialization_failure) if the key has a version newer than the
+  // one read, or its lock was lost. Never returns another's uncommitted value.
+  // Errors: as get; invalid_argument for nowait and skip_locked (optimistic).
+  Result<std::optional<std::string_view>> get_for_update(const Keyspace& keyspace,
+                                                         std::string_view key,
+                                                         LockWait lock_wait = LockWait::wait);
+  Result<std::optional<std::string_view>> get_for_share(const Keyspace& keyspace,
+                                                        std::string_view key,
+                                                        LockWait lock_wait = LockWait::wait);
+
+  // Writes, private until commit. Errors: keyspace_not_found, key_*, value_too_large,
+  // transaction_too_large, read_only; nothing has changed then.
+  Result<void> put(const Keyspace& keyspace, std::string_view key, std::string_view value);
+  // Blind: succeeds whether or not the key is there.
+  Result<void> erase(const Keyspace& keyspace, std::string_view key);
+  // Also: already_exists if the transaction sees the key. Atomic at every level (rule C6): if the
+  // newest version at commit makes the success wrong, commit fails.
+  Result<void> insert(const Keyspace& keyspace, std::string_view key, std::string_view value);
+  // Adds to a decimal 64-bit integer, absent counting as 0; returns the sum that this transaction
+  // now sees. At read committed and below the sum is computed anew at commit, so that concurrent
+  // additions all count. Also: invalid_argument if the value is no integer or the sum overflows.
+  Result<std::int64_t> add(const Keyspace& keyspace, std::string_view key, std::int64_t delta);
+  // Writes `value` if the transaction sees exactly `expected`. Also: compare_failed (absent too).
+  Result<void> compare_and_set(const Keyspace& keyspace, std::string_view key,
+                               std::string_view expected, std::string_view value);
+
+  // Calls `visit(key, value)` for each entry of the range in key order (reverse: descending), until
+  // it returns false (if it returns bool), the limit or the bound; returns how many were visited.
+  // The views are valid during the call of `visit` only, which must not call this transaction
+  // (invalid_argument) nor wait for other work on this database: use a cursor for that.
+  // At serializable the range that was observed is remembered: up to the last entry visited if it
+  // stopped there, else to the bound. Errors: as get.
+  template <typename Visit>
+    requires std::invocable<Visit&, std::string_view, std::string_view>
+  Result<std::size_t> scan(const Keyspace& keyspace, const KeyRange& range,
+                           const ScanOptions& options, Visit&& visit) {
+    const auto call = [](void* context, std::string_view key, std::string_view value) -> bool {
+      auto& target = *static_cast<std::remove_reference_t<Visit>*>(context);
+      if constexpr (std::is_same_v<decltype(target(key, value)), bool>) {
+        return target(key, value);
+      } else {
+        target(key, value);
+        return true;
+      }
+    };
+    return scan_with(keyspace, range, options,
+                     const_cast<void*>(static_cast<const void*>(std::addressof(visit))), call);
+  }
+  template <typename Visit>
+    requires std::invocable<Visit&, std::string_view, std::string_view>
+  Result<std::size_t> scan(const Keyspace& keyspace, const KeyRange& range, Visit&& visit) {
+    return scan(keyspace, range, ScanOptions{}, std::forward<Visit>(visit));
+  }
+
+  Result<Cursor> cursor(const Keyspace& keyspace, KeyRange range, ScanOptions options = {});
+
+  // Savepoints nest. rollback_to undoes the writes made since and keeps the savepoint; reads stay
+  // remembered (W4). release forgets it and those inside it, keeping the writes.
+  // Errors: invalid_argument for one that is no longer there.
+  Result<Savepoint> savepoint();
+  Result<void> rollback_to(Savepoint savepoint);
+  Result<void> release(Savepoint savepoint);
+
+  // Ends it. Success: all its writes are visible together, and under Durability::sync on disk, as
+  // is everything that it observed. Returns its commit timestamp; for one that wrote nothing, the
+  // snapshot it read last. Errors end it as well and leave nothing of it behind, except:
+  // commit_outcome_unknown (it may survive or not), and disk_full, out_of_memory,
+  // keyspace_not_found (dropped meanwhile), after which it is still open and unchanged.
+  // Also: write_conflict, serialization_failure.
+  Result<Timestamp> commit();
+
+  // Ends it, leaving nothing behind. Also acknowledges an earlier end: ok then too.
+  Result<void> rollback();
+
+  // False once it has ended, in whatever way.
+  bool active() const noexcept;
+  // Unique in its database while that is open. Given at the first call, or the first write.
+  TransactionId id() const;
+  Isolation isolation() const noexcept;
+  Locking locking() const noexcept;
+  std::string_view label() const noexcept;
+  bool read_only() const noexcept;
+  // What it reads at, once fixed: repeatable read and serializable, after the first operation.
+  std::optional<Timestamp> snapshot() const noexcept;
+
+ private:
+  friend class Database;
+  using VisitFunction = bool (*)(void*, std::string_view, std::string_view);
+
+  explicit Transaction(mvcc::TransactionCore* core) noexcept : core_(core) {}
+  Result<std::size_t> scan_with(const Keyspace& keyspace, const KeyRange& range,
+                                const ScanOptions& options, void* context, VisitFunction visit);
+
+  mvcc::TransactionCore* core_;
+};
+
+}  // namespace isolde
