@@ -51,7 +51,7 @@ double Stores::lone_sync_us() {
   std::vector<char> block(std::size_t{1} << 20, 'x');
   if (pwrite(file, block.data(), block.size(), 0) < 0 || fsync(file) != 0) give_up("write", path);
   std::vector<double> samples;
-  for (int i = 0; i < 200; ++i) {
+  for (off_t i = 0; i < 200; ++i) {
     const auto begin = Clock::now();
     block[0] = static_cast<char>(i);
     if (pwrite(file, block.data(), 512, 512 * i) < 0 || fdatasync(file) != 0) {
