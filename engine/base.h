@@ -149,6 +149,11 @@ struct BaseSummary {  // what verify() found
 // load, grow_map, backup and verify one at a time (the caller's checkpoint mutex).
 class Base {
  public:
+  // Makes sure that `directory` is one, creating it (not its parents), synced. For the owner lock,
+  // which lies in it and comes first; open() does it too. Errors: not_a_database,
+  // permission_denied, disk_full, io_error.
+  static Result<void> prepare_directory(const std::filesystem::path& directory, bool create);
+
   // Opens `directory`/data.mdb, creating or adopting it (L5). The caller holds the owner lock.
   // Errors: not_a_database, permission_denied, corruption, format_unsupported, invalid_argument
   // (adoption of DUPSORT, INTEGERKEY, REVERSEKEY, named), disk_full, io_error.
@@ -188,7 +193,8 @@ class Base {
   Result<std::uint64_t> load(KeyspaceId id, std::string_view name, const LoadSource& source,
                              const std::function<Result<void>()>& grow);
 
-  // Copies the newest state to `directory` (existing, empty) as data.mdb, synced; returns what the copy is at.
+  // Copies the newest state to `directory` (existing, empty) as data.mdb, synced; returns what the
+  // copy is at.
   Result<Timestamp> copy_to(const std::filesystem::path& directory);
   // Reads every page and entry. Errors: corruption (keyspace, key), io_error.
   Result<BaseSummary> verify();
@@ -196,10 +202,11 @@ class Base {
   // The error for a failed lookup.
   Error read_error(int failure) const;
 
+  struct State;  // private to the base's source files
+
  private:
   friend class BaseView;
   friend class BaseCursor;
-  struct State;
   explicit Base(std::unique_ptr<State> state) noexcept;
   std::unique_ptr<State> state_;
 };
