@@ -81,6 +81,32 @@ void IsoldeStore::make_chains() {
   }
 }
 
+void IsoldeStore::update_all(const Sweep& sweep, bool held) {
+  auto reader = database_.begin();
+  check(reader, "begin");
+  if (held) check(reader->get(keyspace_, Key(0).view()), "get");
+  for (std::uint64_t first = 0; first < keys_; first += Sweep::batch) {
+    check(database_.transact([&](Transaction& txn) -> Result<void> {
+      for (std::uint64_t i = first; i < std::min(first + Sweep::batch, keys_); ++i) {
+        auto put = txn.put(keyspace_, Key(sweep.at(i)).view(), Value(i + keys_).view());
+        if (!put) return put;
+      }
+      return {};
+    }),
+          "update");
+  }
+  check(database_.checkpoint(), "checkpoint");
+  const Stats stats = database_.stats();
+  memory_ = std::to_string(stats.version_bytes >> 20) + " MB of versions in memory, " +
+            std::to_string(stats.old_version_bytes >> 20) + " MB of them old";
+  check(reader->rollback(), "rollback");
+}
+
+std::uint64_t IsoldeStore::file_bytes() const {
+  const Stats stats = database_.stats();
+  return stats.base_file_bytes + stats.log_file_bytes;
+}
+
 void IsoldeStore::settle() {
   // Checkpoints begin when the log is full enough; one that began has ended when it is not.
   while (database_.stats().log_live_bytes >= database_.options().checkpoint_log_bytes) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "bench/workload.h"
 
@@ -20,7 +21,14 @@ class IsoldeStore {
   // Returns when no checkpoint is due that would run into the next turn, which is another store's.
   void settle();
   std::uint64_t keys() const { return keys_; }
-  Database& database() { return database_; }
+
+  // Updates every key once, in the order of `sweep`; with a snapshot open from before it to after
+  // it if `held`.
+  void update_all(const Sweep& sweep, bool held);
+  // The base and the log.
+  std::uint64_t file_bytes() const;
+  // What versions took in memory at the end of the last update_all().
+  std::string memory() const { return memory_; }
 
  private:
   friend class IsoldeClient;
@@ -30,6 +38,7 @@ class IsoldeStore {
   Database database_;
   Keyspace keyspace_;
   std::uint64_t keys_;
+  std::string memory_;
 };
 
 // One thread of a workload.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 
+#include "bench/held_snapshot.h"
 #include "bench/ratios.h"
 #include "bench/stores.h"
 
@@ -66,11 +67,14 @@ int run(int argc, char** argv) {
   CLI::App app{
       "Measures Isolde beside raw LMDB. Google Benchmark's --benchmark_... options work too."};
   bool ratios = false;
+  bool held_snapshot = false;
   bool quick = false;
   std::uint64_t keys = 1'000'000;
   std::string directory = ".";
   RatioOptions options;
   app.add_flag("--ratios", ratios, "Stores in turns, ratios of neighbouring turns, medians");
+  app.add_flag("--held-snapshot", held_snapshot,
+               "File growth while every key is updated, with and without an open snapshot");
   auto* quick_flag = app.add_flag("--quick", quick, "100,000 keys, 3 turns of 0.2 s: a rough look");
   app.add_option("--keys", keys, "Keys in each store")
       ->check(CLI::Range(100, 100'000'000))
@@ -93,6 +97,10 @@ int run(int argc, char** argv) {
   }
 
   Stores stores(directory, keys);
+  if (held_snapshot) {
+    print_held_snapshot(stores);
+    return 0;
+  }
   if (!ratios) {
     run_google_benchmark(stores);
     return 0;

@@ -23,7 +23,7 @@ std::string_view view_of(const MDB_val& val) {
 }  // namespace
 
 RawStore::RawStore(const std::filesystem::path& directory, StoreKind kind, std::uint64_t keys)
-    : keys_(keys) {
+    : directory_(directory), keys_(keys) {
   std::filesystem::create_directories(directory);
   check(mdb_env_create(&env_), "create");
   check(mdb_env_set_mapsize(env_, std::size_t{16} << 30), "map size");
@@ -49,6 +49,29 @@ void RawStore::load() {
     }
     check(mdb_txn_commit(txn), "commit");
   }
+}
+
+void RawStore::update_all(const Sweep& sweep, bool held) {
+  MDB_txn* reader = nullptr;
+  if (held) check(mdb_txn_begin(env_, nullptr, MDB_RDONLY, &reader), "begin");
+  for (std::uint64_t first = 0; first < keys_; first += Sweep::batch) {
+    MDB_txn* txn = nullptr;
+    check(mdb_txn_begin(env_, nullptr, 0, &txn), "begin");
+    for (std::uint64_t i = first; i < std::min(first + Sweep::batch, keys_); ++i) {
+      const Key key(sweep.at(i));
+      const Value value(i + keys_);
+      MDB_val key_val = val_of(key.view());
+      MDB_val value_val = val_of(value.view());
+      check(mdb_put(txn, dbi_, &key_val, &value_val, 0), "put");
+    }
+    check(mdb_txn_commit(txn), "commit");
+  }
+  settle();
+  if (reader != nullptr) mdb_txn_abort(reader);
+}
+
+std::uint64_t RawStore::file_bytes() const {
+  return std::filesystem::file_size(directory_ / "data.mdb");
 }
 
 void RawStore::settle() { check(mdb_env_sync(env_, 1), "sync"); }

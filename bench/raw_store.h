@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "bench/workload.h"
 
@@ -24,10 +25,17 @@ class RawStore {
   void settle();
   std::uint64_t keys() const { return keys_; }
 
+  // Updates every key once, in the order of `sweep`; with a read transaction open from before it to
+  // after it if `held`.
+  void update_all(const Sweep& sweep, bool held);
+  std::uint64_t file_bytes() const;
+  std::string memory() const { return {}; }
+
  private:
   friend class RawClient;
   void load();
 
+  std::filesystem::path directory_;
   MDB_env* env_ = nullptr;
   MDB_dbi dbi_ =
       0;  // the unnamed database: a named one would cost each transaction one more lookup

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 
 #include "bench/isolde_store.h"
 #include "bench/raw_store.h"
@@ -33,6 +34,14 @@ class Stores {
     return *store;
   }
 
+  // One that is used once, and gone with what it returns.
+  template <typename Store>
+  std::unique_ptr<Store> fresh(StoreKind kind) {
+    const std::scoped_lock lock(mutex_);
+    const auto number = std::to_string(++fresh_);
+    return std::make_unique<Store>(directory_ / ("fresh" + number), kind, keys_);
+  }
+
   // The time of one small write with its fdatasync into a preallocated file beside the stores, in
   // microseconds: what a durable commit can't do without.
   double lone_sync_us();
@@ -46,6 +55,7 @@ class Stores {
   std::filesystem::path directory_;
   std::uint64_t keys_;
   std::mutex mutex_;
+  int fresh_ = 0;
   std::tuple<Set<RawStore>, Set<IsoldeStore>> sets_;
 };
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -85,6 +86,21 @@ inline std::uint64_t touch(std::string_view value) {
   for (const char byte : value) sum += static_cast<unsigned char>(byte);
   return sum;
 }
+
+// Every key once, in an order that jumps about.
+class Sweep {
+ public:
+  static constexpr std::uint64_t batch = 1000;  // keys updated in one transaction
+
+  explicit Sweep(std::uint64_t keys) : keys_(keys), stride_(keys * 618 / 1000 + 1) {
+    while (std::gcd(stride_, keys_) != 1) ++stride_;
+  }
+  std::uint64_t at(std::uint64_t i) const { return i * stride_ % keys_; }
+
+ private:
+  std::uint64_t keys_;
+  std::uint64_t stride_;
+};
 
 // Draws keys; one for each client (xorshift64*).
 class Picker {
