@@ -31,8 +31,8 @@ struct LogOptions {
 };
 
 struct LogStats {
-  std::uint64_t live_bytes = 0;     // records with a commit that is not in the base
-  std::uint64_t file_bytes = 0;     // all segments
+  std::uint64_t live_bytes = 0;  // records with a commit that is not in the base
+  std::uint64_t file_bytes = 0;  // all segments
   std::uint64_t syncs = 0;
   std::uint64_t written_bytes = 0;  // records, padding included
 };
@@ -76,7 +76,8 @@ class CommitLog {
   // io_error, database_failed.
   virtual Result<LogReservation> reserve(std::size_t entry_bytes) = 0;
 
-  // Adds the entry of commit `at` (= appended() + 1) to the group that is written next. Does no I/O.
+  // Adds the entry of commit `at` (= appended() + 1) to the group that is written next. Does no
+  // I/O.
   virtual void append(Timestamp at, std::string entry, LogReservation reservation) noexcept = 0;
 
   // Returns once durable() >= at, writing and syncing as the leader of a group if no other does
