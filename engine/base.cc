@@ -11,6 +11,8 @@ Base::Base(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
 Base::~Base() = default;
 
 std::uint64_t Base::database_id() const noexcept { return state_->database_id; }
+bool Base::has_foreign_write() const noexcept { return state_->foreign.load(); }
+Error Base::foreign_write_error() const { return foreign_writer(*state_); }
 bool Base::is_fresh() const noexcept { return state_->fresh; }
 Timestamp Base::at() const noexcept {
   return Timestamp{state_->at.load(std::memory_order_acquire)};
@@ -51,17 +53,21 @@ std::uint64_t Base::file_bytes() const noexcept {
 
 // LMDB unmaps first and maps then; if that fails it is left without a map. So the space is tried
 // out before.
-Result<void> Base::grow_map() {
-  const std::size_t bytes = map_bytes() * 2;
+Result<void> grow_map_of(Base::State& state) {
+  MDB_envinfo info{};
+  mdb_env_info(state.environment.get(), &info);
+  const std::size_t bytes = info.me_mapsize * 2;
   void* trial =
       ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (trial == MAP_FAILED) return lmdb_error(ENOMEM, "grow the map of", state_->file);
+  if (trial == MAP_FAILED) return lmdb_error(ENOMEM, "grow the map of", state.file);
   ::munmap(trial, bytes);
-  const int code = mdb_env_set_mapsize(state_->environment.get(), bytes);
+  const int code = mdb_env_set_mapsize(state.environment.get(), bytes);
   if (code == MDB_SUCCESS) return {};
-  if (code == ENOMEM) state_->unmapped.store(true, std::memory_order_relaxed);
-  return lmdb_error(code, "grow the map of", state_->file);
+  if (code == ENOMEM) state.unmapped.store(true, std::memory_order_relaxed);
+  return lmdb_error(code, "grow the map of", state.file);
 }
+
+Result<void> Base::grow_map() { return grow_map_of(*state_); }
 
 Error Base::read_error(int failure) const { return lmdb_error(failure, "read", state_->file); }
 

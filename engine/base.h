@@ -134,6 +134,7 @@ struct ApplyOutcome {
     applied,
     transaction_full,  // MDB_TXN_FULL: nothing happened; try a smaller step
     map_full,          // MDB_MAP_FULL: nothing happened; grow_map() with no view open, try again
+    handles_full,      // nothing happened; free_handles() with no view open, try again
   };
   Kind kind = Kind::applied;
   BaseVersion version;  // if applied
@@ -169,6 +170,16 @@ class Base {
   // The newest checkpoint's version: a view with this version needs no renewal (atomic, acquire).
   BaseVersion version() const noexcept;
 
+  // Someone else has written to the file since our last checkpoint (found at open, by LMDB's
+  // transaction number). To be accepted only if the log is empty (L5); else foreign_write_error().
+  // Until it is accepted nothing may be applied, and nothing has been changed.
+  bool has_foreign_write() const noexcept;
+  Error foreign_write_error() const;
+  // Makes the catalogue fit what is there, as adoption does: new named databases become keyspaces,
+  // missing ones are dropped, plain records of the unnamed one move to "default". Precondition: no
+  // view has been opened yet. Errors: as adoption.
+  Result<void> accept_foreign_write();
+
   // Keyspaces in the base now, and the id that the next new one gets at least.
   std::vector<KeyspaceInfo> keyspaces() const;
   KeyspaceId next_keyspace_id() const noexcept;
@@ -178,20 +189,33 @@ class Base {
   // Errors: disk_full, io_error; corruption if someone else wrote to the LMDB file meanwhile.
   Result<ApplyOutcome> apply(Timestamp at, ChangeSource& changes);
 
-  // Doubles the map. Precondition: no view of this base is open anywhere. Errors: out_of_memory.
+  // Doubles the map. Precondition: no view of this base is open anywhere (reset() is enough).
+  // Errors: out_of_memory.
   Result<void> grow_map();
+  // Gives the LMDB handles of dropped keyspaces back. A handle must not be closed while a view may
+  // use it, so a drop only empties the keyspace's LMDB database, and that stays, empty, until the
+  // next open; a process that drops more than 64 differently named ones meets `handles_full` and
+  // needs this. Precondition: no view of this base is open anywhere. Errors: disk_full, io_error,
+  // out_of_memory (the map is full).
+  Result<void> free_handles();
   std::size_t map_bytes() const noexcept;
   std::uint64_t file_bytes() const noexcept;
 
   // Fills keyspace `id`, which no state has yet, with strictly ascending entries, in as many LMDB
   // transactions as that takes; at() stays. It is not in keyspaces() until a create_keyspace of the
-  // same id and name has been applied; one that never is, is removed at the next open. `grow` is
-  // called when the map is full: it quiesces all views and calls grow_map(). After an error what
-  // was loaded is removed. Errors: invalid_argument (order), disk_full, io_error, the source's.
+  // same id and name has been applied. `grow` is called when the map is full: it quiesces all views
+  // and calls grow_map(). After an error, or a crash before it returned, what was loaded is removed
+  // (by then, or at the next open). Errors: invalid_argument (order, name, id), key_empty,
+  // key_too_long, value_too_large, disk_full, io_error, the source's, grow's.
   using LoadSource =
       std::function<Result<std::optional<std::pair<std::string_view, std::string_view>>>()>;
   Result<std::uint64_t> load(KeyspaceId id, std::string_view name, const LoadSource& source,
                              const std::function<Result<void>()>& grow);
+  // Loads that were finished and have no create_keyspace yet. After recovery: those whose create is
+  // not in the log either will never get one, and are to be discarded. (They can't be removed at
+  // open: the create may be in the log, acknowledged, and not yet in the base.)
+  std::vector<KeyspaceInfo> unclaimed_loads() const;
+  Result<void> discard_load(KeyspaceId id);
 
   // Copies the newest state to `directory` (existing, empty) as data.mdb, synced; returns what the
   // copy is at.

@@ -36,6 +36,7 @@ class Checkpoint {
   bool begin();
   bool prepare_handles();
   bool prepare_handles_in(MDB_txn* transaction, Catalogue& prepared);
+  bool has_waste() const;
   bool change_catalogue();
   bool create(const CatalogueChange& change);
   bool drop(const CatalogueChange& change);
@@ -153,10 +154,20 @@ bool Checkpoint::prepare_handles_in(MDB_txn* transaction, Catalogue& prepared) {
     NamedDatabase& named = prepared.named[change.name];
     if (named.handle != 0) continue;
     const int code = mdb_dbi_open(transaction, change.name.c_str(), MDB_CREATE, &named.handle);
-    if (code == MDB_DBS_FULL) return stop(code);
+    if (code == MDB_DBS_FULL && has_waste()) {
+      retry_ = ApplyOutcome::Kind::handles_full;
+      return false;
+    }
     if (!ok(code) || !ok(write_named(transaction, state_.meta, change.name, named))) return false;
   }
   return true;
+}
+
+bool Checkpoint::has_waste() const {
+  for (const auto& [name, named] : catalogue_.named) {
+    if (named.kind == NamedKind::dropped || named.kind == NamedKind::loading) return true;
+  }
+  return false;
 }
 
 bool Checkpoint::change_catalogue() {

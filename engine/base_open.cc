@@ -3,23 +3,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
+#include "engine/base_adopt.h"
+#include "engine/base_pages.h"
 #include "engine/base_state.h"
 #include "isolde/keyspace.h"
 
 namespace isolde::engine {
-namespace {
-
-constexpr mdb_mode_t file_mode = 0644;
-
-Error open_error(ErrorCode code, const std::filesystem::path& path, const std::string& what) {
-  Evidence evidence;
-  evidence.file = path.string();
-  return {code, path.string() + ' ' + what, std::move(evidence)};
-}
-
 Result<void> sync_path(const std::filesystem::path& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC);
   if (descriptor < 0) return lmdb_error(errno, "open", path);
@@ -29,15 +22,6 @@ Result<void> sync_path(const std::filesystem::path& path, int flags) {
   return {};
 }
 
-std::uint64_t random_identity() {
-  std::random_device random;
-  for (;;) {
-    const std::uint64_t identity = (std::uint64_t{random()} << 32) | random();
-    if (identity != 0) return identity;
-  }
-}
-
-// An environment with a map of `map_bytes`, or of as much as the address space allows.
 Result<Environment> open_environment(const std::filesystem::path& file, unsigned flags,
                                      const BaseOptions& options, unsigned handles,
                                      std::uint64_t file_bytes) {
@@ -49,13 +33,29 @@ Result<Environment> open_environment(const std::filesystem::path& file, unsigned
     code = mdb_env_set_mapsize(created, map_bytes);
     if (code == MDB_SUCCESS) code = mdb_env_set_maxdbs(created, handles);
     if (code == MDB_SUCCESS) code = mdb_env_set_maxreaders(created, options.max_readers);
-    if (code == MDB_SUCCESS) code = mdb_env_open(created, file.c_str(), flags, file_mode);
+    if (code == MDB_SUCCESS) code = mdb_env_open(created, file.c_str(), flags, 0644);
     if (code == MDB_SUCCESS) return environment;
     if (code == ENOMEM && map_bytes / 2 >= 2 * file_bytes && map_bytes > (1 << 20)) {
       map_bytes /= 2;
       continue;
     }
     return lmdb_error(code, "open", file);
+  }
+}
+
+namespace {
+
+Error open_error(ErrorCode code, const std::filesystem::path& path, const std::string& what) {
+  Evidence evidence;
+  evidence.file = path.string();
+  return {code, path.string() + ' ' + what, std::move(evidence)};
+}
+
+std::uint64_t random_identity() {
+  std::random_device random;
+  for (;;) {
+    const std::uint64_t identity = (std::uint64_t{random()} << 32) | random();
+    if (identity != 0) return identity;
   }
 }
 
@@ -73,12 +73,10 @@ Result<LmdbTransaction> begin(MDB_env* environment, unsigned flags,
   return LmdbTransaction(begun);
 }
 
-// The catalogue of a database that begins with these keyspaces.
-int write_new_catalogue(MDB_txn* transaction, const Catalogue& catalogue) {
-  MDB_dbi meta = 0;
-  int code = mdb_dbi_open(transaction, meta_name, MDB_CREATE, &meta);
-  if (code == MDB_SUCCESS) code = write_identity(transaction, meta, random_identity());
-  if (code == MDB_SUCCESS) code = write_at(transaction, meta, Timestamp{0});
+// The whole catalogue, for a new or newly adopted database, or after a stranger's changes.
+int write_catalogue(MDB_txn* transaction, MDB_dbi meta, const Catalogue& catalogue) {
+  int code = write_identity(transaction, meta, catalogue.database_id);
+  if (code == MDB_SUCCESS) code = write_at(transaction, meta, catalogue.at);
   if (code == MDB_SUCCESS) {
     code = write_next_keyspace_id(transaction, meta, catalogue.next_keyspace_id);
   }
@@ -88,6 +86,13 @@ int write_new_catalogue(MDB_txn* transaction, const Catalogue& catalogue) {
     if (code == MDB_SUCCESS) code = write_named(transaction, meta, name, named);
   }
   return code == MDB_SUCCESS ? write_stamp(transaction, meta) : code;
+}
+
+int write_new_catalogue(MDB_txn* transaction, Catalogue catalogue) {
+  MDB_dbi meta = 0;
+  const int code = mdb_dbi_open(transaction, meta_name, MDB_CREATE, &meta);
+  catalogue.database_id = random_identity();
+  return code == MDB_SUCCESS ? write_catalogue(transaction, meta, catalogue) : code;
 }
 
 // Why under another name first: a crash while LMDB lays down its first pages must leave no
@@ -103,8 +108,7 @@ Result<void> create_file(const std::filesystem::path& file, const BaseOptions& o
     Result<LmdbTransaction> transaction = begin(environment->get(), 0, draft);
     if (!transaction) return transaction.error();
     Catalogue catalogue;
-    catalogue.named[std::string(default_keyspace_name)] = {NamedKind::keyspace, KeyspaceId{1}, 0};
-    catalogue.next_keyspace_id = KeyspaceId{2};
+    fit_catalogue({}, catalogue);
     const int code = write_new_catalogue(transaction->get(), catalogue);
     if (code != MDB_SUCCESS) return lmdb_error(code, "create", file);
     if (Result<void> done = commit(std::move(*transaction), draft); !done) return done;
@@ -122,18 +126,33 @@ class Opening {
 
  private:
   Result<void> find_or_create_file();
+  Result<void> inspect();
   Result<void> open_environment_of_file();
+  Result<void> adopt();
   Result<void> load();
-  Result<void> open_handles(MDB_txn* transaction, Catalogue& catalogue);
+  Result<void> open_handles(MDB_txn* transaction, Catalogue& catalogue, bool foreign);
+  const NamedTree* find(std::string_view name) const;
 
   Base::State& state_;
   std::uint64_t file_bytes_ = 0;
+  PageFile::MainTree main_;
 };
 
 Result<void> Opening::run() {
   if (Result<void> found = find_or_create_file(); !found) return found;
+  if (Result<void> sound = inspect(); !sound) return sound;
   if (Result<void> opened = open_environment_of_file(); !opened) return opened;
+  if (find(meta_name) == nullptr) {
+    if (Result<void> adopted = adopt(); !adopted) return adopted;
+  }
   return load();
+}
+
+const NamedTree* Opening::find(std::string_view name) const {
+  for (const NamedTree& named : main_.named) {
+    if (named.name == name) return &named;
+  }
+  return nullptr;
 }
 
 Result<void> Opening::find_or_create_file() {
@@ -158,17 +177,83 @@ Result<void> Opening::find_or_create_file() {
   return {};
 }
 
+// What LMDB would die of is found here: the file's first pages, the lists of databases and of free
+// pages, and the outermost pages of each database. A file that is shorter than it claims may be
+// whole (LMDB does not write pages that it allocated and gave up in one transaction), so only a
+// full reading tells.
+Result<void> Opening::inspect() {
+  Result<PageFile> pages = PageFile::open(state_.file);
+  if (!pages) return pages.error();
+  Result<PageRoots> roots = pages->newest();
+  if (!roots) return roots.error();
+  // Trees with special flags are beyond the page reader.
+  if (!special_flag_name(roots->main.flags).empty()) {
+    return check_adoptable(*roots, {}, state_.file, state_.options.max_keyspaces);
+  }
+  pages->begin(*roots);
+  Result<PageFile::MainTree> main = pages->walk_main();
+  if (!main) return main.error();
+  const bool is_short = (roots->last_page + 1) * pages->page_bytes() > pages->file_bytes();
+  for (const NamedTree& named : main->named) {
+    if (!special_flag_name(named.tree.flags).empty()) continue;
+    const auto nothing = [](const PageEntry&) -> Result<void> { return {}; };
+    Result<void> walked =
+        pages->walk(named.tree, "database " + isolde::quoted(named.name),
+                    is_short ? PageFile::Extent::all : PageFile::Extent::edges, nothing);
+    if (!walked) return walked;
+  }
+  if (Result<void> walked = pages->walk_free(); !walked) return walked;
+  main_ = std::move(*main);
+  if (find(meta_name) != nullptr) return {};
+  return check_adoptable(*roots, main_, state_.file, state_.options.max_keyspaces);
+}
+
+// A reader that may not write LMDB's lock file goes without: the owner lock keeps writers away.
 Result<void> Opening::open_environment_of_file() {
   constexpr unsigned spare_handles = 64;  // for dropped keyspaces, the catalogue and loads
-  state_.max_handles = state_.options.max_keyspaces + spare_handles;
+  const BaseOptions& options = state_.options;
+  state_.max_handles =
+      std::max(options.max_keyspaces, static_cast<std::uint32_t>(main_.named.size())) +
+      spare_handles;
   unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
-  if (state_.options.read_only) flags |= MDB_RDONLY;
+  if (options.read_only) flags |= MDB_RDONLY;
   Result<Environment> environment =
-      open_environment(state_.directory, flags, state_.options, state_.max_handles, file_bytes_);
+      open_environment(state_.directory, flags, options, state_.max_handles, file_bytes_);
+  if (!environment && options.read_only &&
+      environment.error().code() == ErrorCode::permission_denied) {
+    environment = open_environment(state_.directory, flags | MDB_NOLOCK, options,
+                                   state_.max_handles, file_bytes_);
+  }
   if (!environment) return environment.error();
   state_.environment = std::move(*environment);
   int dead_readers = 0;
   mdb_reader_check(state_.environment.get(), &dead_readers);
+  return {};
+}
+
+// All in one transaction, so that a crash or an error leaves the file as it was.
+Result<void> Opening::adopt() {
+  if (state_.options.read_only) {
+    return open_error(ErrorCode::read_only, state_.file,
+                      "is a plain LMDB file; open it for writing once, to adopt it");
+  }
+  MDB_env* environment = state_.environment.get();
+  for (;;) {
+    Result<LmdbTransaction> transaction = begin(environment, 0, state_.file);
+    if (!transaction) return transaction.error();
+    Catalogue catalogue;
+    fit_catalogue(main_, catalogue);
+    Result<int> moved = move_plain_records(transaction->get(), main_, state_.file);
+    if (!moved) return moved.error();
+    int code = *moved;
+    if (code == MDB_SUCCESS) code = write_new_catalogue(transaction->get(), catalogue);
+    if (code == MDB_SUCCESS) code = mdb_txn_commit(transaction->release());
+    if (code == MDB_SUCCESS) break;
+    if (code != MDB_MAP_FULL) return lmdb_error(code, "adopt", state_.file);
+    transaction->reset();
+    if (Result<void> grown = grow_map_of(state_); !grown) return grown;
+  }
+  state_.fresh = true;
   return {};
 }
 
@@ -180,12 +265,15 @@ Result<void> Opening::load() {
   if (code != MDB_SUCCESS) return lmdb_error(code, "find the catalogue of", state_.file);
   Result<Catalogue> catalogue = read_catalogue(transaction->get(), state_.meta, state_.file);
   if (!catalogue) return catalogue.error();
-  if (Result<void> opened = open_handles(transaction->get(), *catalogue); !opened) return opened;
+  const bool foreign = catalogue->transaction != number;
+  if (Result<void> opened = open_handles(transaction->get(), *catalogue, foreign); !opened) {
+    return opened;
+  }
   // Committing a read transaction keeps the handles that were opened in it.
   if (Result<void> done = commit(std::move(*transaction), state_.file); !done) return done;
 
   state_.database_id = catalogue->database_id;
-  state_.foreign.store(catalogue->transaction != number);
+  state_.foreign.store(foreign);
   state_.at.store(catalogue->at.value);
   state_.newest_possible.store(number);
   state_.version.store(number);
@@ -193,13 +281,20 @@ Result<void> Opening::load() {
   return {};
 }
 
-Result<void> Opening::open_handles(MDB_txn* transaction, Catalogue& catalogue) {
+// A keyspace that a stranger removed has no handle, and is absent everywhere.
+Result<void> Opening::open_handles(MDB_txn* transaction, Catalogue& catalogue, bool foreign) {
   for (auto& [name, named] : catalogue.named) {
+    const NamedTree* tree = find(name);
+    if (tree != nullptr && !special_flag_name(tree->tree.flags).empty()) {
+      return check_adoptable({}, main_, state_.file, main_.named.size());
+    }
     const int code = mdb_dbi_open(transaction, name.c_str(), 0, &named.handle);
-    if (code != MDB_SUCCESS) {
+    if (code == MDB_NOTFOUND && foreign) continue;
+    if (code == MDB_NOTFOUND) {
       return corrupt_base("keyspace " + isolde::quoted(name) + " of its catalogue is not there",
                           state_.file);
     }
+    if (code != MDB_SUCCESS) return lmdb_error(code, "open a keyspace of", state_.file);
     if (named.kind != NamedKind::keyspace) continue;
     KeyspaceSlot& slot = state_.keyspaces.slot(named.id);
     slot.handle.store(named.handle);
@@ -208,7 +303,93 @@ Result<void> Opening::open_handles(MDB_txn* transaction, Catalogue& catalogue) {
   return {};
 }
 
+// Opens what is in the catalogue and has no handle yet.
+int open_new_handles(Base::State& state, MDB_txn* transaction, Catalogue& catalogue) {
+  for (auto& [name, named] : catalogue.named) {
+    if (named.handle != 0) continue;
+    const int code = mdb_dbi_open(transaction, name.c_str(), 0, &named.handle);
+    if (code != MDB_SUCCESS) return code;
+    if (named.kind != NamedKind::keyspace) continue;
+    KeyspaceSlot& slot = state.keyspaces.slot(named.id);
+    slot.handle.store(named.handle);
+    slot.since.store(0);
+  }
+  return MDB_SUCCESS;
+}
+
+// What is in the file now, for a caller that keeps writers away.
+Result<PageFile::MainTree> inspect_again(const Base::State& state) {
+  Result<PageFile> pages = PageFile::open(state.file);
+  if (!pages) return pages.error();
+  Result<PageRoots> roots = pages->newest();
+  if (!roots) return roots.error();
+  pages->begin(*roots);
+  Result<PageFile::MainTree> main = pages->walk_main();
+  if (!main) return main.error();
+  if (Result<void> fits =
+          check_adoptable(*roots, *main, state.file, state.options.max_keyspaces + 64);
+      !fits) {
+    return fits.error();
+  }
+  return main;
+}
+
+// In memory only: what can't be written can be read all the same.
+Result<void> accept_for_reading(Base::State& state) {
+  Result<PageFile::MainTree> main = inspect_again(state);
+  if (!main) return main.error();
+  Result<LmdbTransaction> transaction = begin(state.environment.get(), MDB_RDONLY, state.file);
+  if (!transaction) return transaction.error();
+  Catalogue catalogue = state.copy_of_catalogue();
+  fit_catalogue(*main, catalogue);
+  const bool has_default =
+      std::any_of(main->named.begin(), main->named.end(),
+                  [](const NamedTree& named) { return named.name == default_keyspace_name; });
+  if (!has_default) catalogue.named.erase(std::string(default_keyspace_name));
+  const int code = open_new_handles(state, transaction->get(), catalogue);
+  if (code != MDB_SUCCESS) return lmdb_error(code, "read", state.file);
+  if (Result<void> done = commit(std::move(*transaction), state.file); !done) return done;
+  state.install(std::move(catalogue));
+  return {};
+}
+
 }  // namespace
+
+Result<void> Base::accept_foreign_write() {
+  State& state = *state_;
+  if (!state.foreign.load()) return {};
+  if (state.options.read_only) {
+    Result<void> accepted = accept_for_reading(state);
+    if (accepted) state.foreign.store(false);
+    return accepted;
+  }
+  for (;;) {
+    Result<WriteTransaction> transaction = WriteTransaction::begin(state);
+    if (!transaction) return transaction.error();
+    Result<PageFile::MainTree> main = inspect_again(state);
+    if (!main) return main.error();
+    Catalogue catalogue = state.copy_of_catalogue();
+    const Catalogue before = catalogue;
+    fit_catalogue(*main, catalogue);
+    Result<int> moved = move_plain_records(transaction->get(), *main, state.file);
+    if (!moved) return moved.error();
+    int code = *moved;
+    for (const auto& [name, named] : before.named) {
+      if (code == MDB_SUCCESS) code = erase_named(transaction->get(), state.meta, name);
+    }
+    if (code == MDB_SUCCESS) code = write_catalogue(transaction->get(), state.meta, catalogue);
+    if (code == MDB_SUCCESS) code = open_new_handles(state, transaction->get(), catalogue);
+    if (code == MDB_SUCCESS) code = transaction->commit();
+    if (code == MDB_SUCCESS) {
+      state.install(std::move(catalogue));
+      state.foreign.store(false);
+      return {};
+    }
+    if (code != MDB_MAP_FULL) return lmdb_error(code, "adopt", state.file);
+    transaction->abort();
+    if (Result<void> grown = grow_map_of(state); !grown) return grown;
+  }
+}
 
 Result<void> Base::prepare_directory(const std::filesystem::path& directory, bool create) {
   std::error_code failure;
@@ -233,7 +414,12 @@ Result<std::unique_ptr<Base>> Base::open(const std::filesystem::path& directory,
                                          const BaseOptions& options) {
   auto state = std::make_unique<State>(directory, options);
   if (Result<void> opened = Opening(*state).run(); !opened) return opened.error();
-  return std::unique_ptr<Base>(new Base(std::move(state)));
+  std::unique_ptr<Base> base(new Base(std::move(state)));
+  if (!options.read_only && !base->has_foreign_write()) {
+    // Only tidiness: a database must open on a full disk, too.
+    static_cast<void>(base->free_handles());
+  }
+  return base;
 }
 
 }  // namespace isolde::engine

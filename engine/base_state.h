@@ -62,6 +62,18 @@ struct Base::State {
 // The error for a base that someone else has written to while we had it open, or behind our log.
 Error foreign_writer(const Base::State& state);
 
+// Base::grow_map.
+Result<void> grow_map_of(Base::State& state);
+
+// An environment with options.initial_map_bytes of map, or as much as the address space allows.
+// `path`: the directory, or with MDB_NOSUBDIR the file.
+Result<Environment> open_environment(const std::filesystem::path& path, unsigned flags,
+                                     const BaseOptions& options, unsigned handles,
+                                     std::uint64_t file_bytes);
+
+// fsync of a file, or of a directory (`flags` of open(2)).
+Result<void> sync_path(const std::filesystem::path& path, int flags);
+
 // One LMDB write transaction of ours. Aborts unless committed.
 class WriteTransaction {
  public:
@@ -73,6 +85,7 @@ class WriteTransaction {
 
   // Stamps and commits it durably, and publishes its number as the version. Returns LMDB's code.
   int commit();
+  void abort() noexcept { transaction_.reset(); }
 
  private:
   WriteTransaction(Base::State& state, LmdbTransaction transaction) noexcept
