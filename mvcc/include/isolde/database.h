@@ -86,7 +86,7 @@ class Database {
   // `work` ended the transaction itself, its result stands. Returns what `work` returned, or the
   // last error unchanged but for the number of attempts in its evidence.
   template <typename Work>
-    requires std::invocable<Work&, Transaction&>
+  requires std::invocable<Work&, Transaction&>
   auto transact(const TransactionOptions& options, Work&& work)
       -> std::invoke_result_t<Work&, Transaction&> {
     using Outcome = std::invoke_result_t<Work&, Transaction&>;
@@ -100,7 +100,7 @@ class Database {
     }
   }
   template <typename Work>
-    requires std::invocable<Work&, Transaction&>
+  requires std::invocable<Work&, Transaction&>
   auto transact(Work&& work) -> std::invoke_result_t<Work&, Transaction&> {
     return transact(TransactionOptions{}, std::forward<Work>(work));
   }

@@ -75,15 +75,15 @@ struct EvidenceRange {
 struct Evidence {
   std::string keyspace;
   std::optional<std::string> key;
-  std::optional<EvidenceRange> range;       // the range that was observed, for range conflicts
-  std::optional<TransactionRef> self;       // the transaction that received the error
-  std::optional<TransactionRef> culprit;    // the other one: writer, holder, owner of a snapshot
-  std::optional<Timestamp> snapshot;        // what self had read at
-  std::optional<Timestamp> conflict;        // the version that is newer
-  std::optional<std::string> file;          // for files: the path ...
-  std::optional<std::uint64_t> offset;      // ... the byte offset in it ...
-  int system_error = 0;                     // ... and errno
-  std::uint32_t attempts = 0;               // set by Database::transact
+  std::optional<EvidenceRange> range;     // the range that was observed, for range conflicts
+  std::optional<TransactionRef> self;     // the transaction that received the error
+  std::optional<TransactionRef> culprit;  // the other one: writer, holder, owner of a snapshot
+  std::optional<Timestamp> snapshot;      // what self had read at
+  std::optional<Timestamp> conflict;      // the version that is newer
+  std::optional<std::string> file;        // for files: the path ...
+  std::optional<std::uint64_t> offset;    // ... the byte offset in it ...
+  int system_error = 0;                   // ... and errno
+  std::uint32_t attempts = 0;             // set by Database::transact
 };
 
 // An error. Cheap to move and copy (shared, immutable detail). Thread-safe like any value.

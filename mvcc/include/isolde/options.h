@@ -17,7 +17,8 @@ struct Durability {
   enum class Kind : std::uint8_t {
     sync,      // commit() returns when the commit is on disk
     periodic,  // commit() returns when it is visible; the log is synced every `interval`
-    none,      // commit() returns when the operating system has it: survives the process, not the machine
+    none,      // commit() returns when the operating system has it: survives the process, not the
+               // machine
   };
   Kind kind = Kind::sync;
   std::chrono::milliseconds interval{0};  // periodic only
@@ -65,9 +66,9 @@ struct RetryPolicy {
 struct TransactionOptions {
   Isolation isolation = Isolation::repeatable_read;
   Locking locking = Locking::optimistic;
-  std::string label = {};   // shown in errors, stats and events
-  bool read_only = false;   // writes fail with read_only
-  RetryPolicy retry = {};   // transact() only
+  std::string label = {};  // shown in errors, stats and events
+  bool read_only = false;  // writes fail with read_only
+  RetryPolicy retry = {};  // transact() only
 };
 
 // What a locking read does about a lock that another holds. Pessimistic transactions only:

@@ -32,26 +32,26 @@ struct SnapshotStats {
   TransactionId transaction;  // 0: it has not needed an id yet
   std::string label;
   Timestamp snapshot;
-  std::chrono::nanoseconds age{0};     // since the snapshot was taken
-  std::uint64_t versions_behind = 0;   // commits that it does not see: what it may pin
+  std::chrono::nanoseconds age{0};    // since the snapshot was taken
+  std::uint64_t versions_behind = 0;  // commits that it does not see: what it may pin
 };
 
 struct Stats {
   std::uint64_t begun = 0;
-  std::uint64_t committed = 0;            // read-only ones included
+  std::uint64_t committed = 0;  // read-only ones included
   std::uint64_t committed_writing = 0;
-  std::uint64_t rolled_back = 0;          // by the user
+  std::uint64_t rolled_back = 0;               // by the user
   std::map<ErrorCode, std::uint64_t> aborted;  // by an error, by code
-  std::uint64_t retries = 0;              // attempts of transact() after the first
-  LatencyHistogram commit_latency;        // of commit() of writing transactions
-  LatencyHistogram backpressure_wait;     // of commits that had to wait for a checkpoint
+  std::uint64_t retries = 0;                   // attempts of transact() after the first
+  LatencyHistogram commit_latency;             // of commit() of writing transactions
+  LatencyHistogram backpressure_wait;          // of commits that had to wait for a checkpoint
 
   Timestamp visible;     // newest commit that new snapshots see
   Timestamp durable;     // newest commit known to be on disk
   Timestamp checkpoint;  // the base is exactly at this commit
   bool failed = false;   // the log failed (I8)
 
-  std::uint64_t chains = 0;             // keys answered by memory
+  std::uint64_t chains = 0;  // keys answered by memory
   std::uint64_t versions = 0;
   std::uint64_t version_bytes = 0;      // all versions and chains, overhead included
   std::uint64_t old_version_bytes = 0;  // those kept only for live snapshots

@@ -20,7 +20,8 @@ class TransactionCore;
 class CursorCore;
 }  // namespace mvcc
 
-// A mark to which a transaction's writes can be rolled back. Belongs to the transaction that made it.
+// A mark to which a transaction's writes can be rolled back. Belongs to the transaction that made
+// it.
 struct Savepoint {
   std::uint64_t depth = 0;   // 1 for the outermost
   std::uint64_t serial = 0;  // tells a stale one from a new one at the same depth
@@ -33,8 +34,8 @@ struct Entry {
 
 // Walks a range entry by entry, at the transaction's snapshot (at read committed and below: the one
 // of the moment the cursor was opened). Own writes made before it was opened are seen. Move-only;
-// must not outlive its transaction; after the transaction's end next() answers transaction_finished.
-// Not thread-safe: it counts as an operation of its transaction.
+// must not outlive its transaction; after the transaction's end next() answers
+// transaction_finished. Not thread-safe: it counts as an operation of its transaction.
 class Cursor {
  public:
   Cursor(Cursor&&) noexcept;
@@ -107,9 +108,8 @@ class Transaction {
   // At serializable the range that was observed is remembered: up to the last entry visited if it
   // stopped there, else to the bound. Errors: as get.
   template <typename Visit>
-    requires std::invocable<Visit&, std::string_view, std::string_view>
-  Result<std::size_t> scan(const Keyspace& keyspace, const KeyRange& range,
-                           const ScanOptions& options, Visit&& visit) {
+  requires std::invocable<Visit&, std::string_view, std::string_view> Result<std::size_t> scan(
+      const Keyspace& keyspace, const KeyRange& range, const ScanOptions& options, Visit&& visit) {
     const auto call = [](void* context, std::string_view key, std::string_view value) -> bool {
       auto& target = *static_cast<std::remove_reference_t<Visit>*>(context);
       if constexpr (std::is_same_v<decltype(target(key, value)), bool>) {
@@ -123,8 +123,8 @@ class Transaction {
                      const_cast<void*>(static_cast<const void*>(std::addressof(visit))), call);
   }
   template <typename Visit>
-    requires std::invocable<Visit&, std::string_view, std::string_view>
-  Result<std::size_t> scan(const Keyspace& keyspace, const KeyRange& range, Visit&& visit) {
+  requires std::invocable<Visit&, std::string_view, std::string_view> Result<std::size_t> scan(
+      const Keyspace& keyspace, const KeyRange& range, Visit&& visit) {
     return scan(keyspace, range, ScanOptions{}, std::forward<Visit>(visit));
   }
 

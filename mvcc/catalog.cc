@@ -1,0 +1,113 @@
+#include "mvcc/catalog.h"
+
+#include <algorithm>
+
+namespace isolde::mvcc {
+
+Catalog::~Catalog() {
+  for (auto& slot : chunks_) {
+    Chunk* chunk = slot.load();
+    if (chunk == nullptr) continue;
+    for (auto& state : *chunk) delete state.load();
+    delete chunk;
+  }
+}
+
+KeyspaceState* Catalog::mutable_state(KeyspaceId id) const noexcept {
+  if (id.value >= max_ids) return nullptr;
+  Chunk* chunk = chunks_[id.value / chunk_ids].load();
+  return chunk == nullptr ? nullptr : (*chunk)[id.value % chunk_ids].load();
+}
+
+const KeyspaceState* Catalog::state(KeyspaceId id) const noexcept { return mutable_state(id); }
+
+std::optional<Keyspace> Catalog::find(std::string_view name) const {
+  MutexLock lock(mutex_);
+  const auto found = names_.find(name);
+  if (found == names_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::vector<Keyspace> Catalog::list() const {
+  MutexLock lock(mutex_);
+  std::vector<Keyspace> keyspaces;
+  keyspaces.reserve(names_.size());
+  for (const auto& [name, keyspace] : names_) keyspaces.push_back(keyspace);
+  return keyspaces;
+}
+
+std::string Catalog::name_of(KeyspaceId id) const {
+  const KeyspaceState* found = state(id);
+  return found == nullptr ? "keyspace " + std::to_string(id.value) : found->handle.name();
+}
+
+std::optional<KeyspaceId> Catalog::reserve_id() noexcept {
+  std::uint32_t id = next_id_.load();
+  do {
+    if (id >= max_ids) return std::nullopt;
+  } while (!next_id_.compare_exchange_weak(id, id + 1));
+  return KeyspaceId{id};
+}
+
+void Catalog::skip_ids_below(KeyspaceId id) noexcept {
+  std::uint32_t next = next_id_.load();
+  while (next < id.value && !next_id_.compare_exchange_weak(next, id.value)) {
+  }
+}
+
+void Catalog::create(KeyspaceId id, std::string_view name, std::uint64_t commit) {
+  skip_ids_below(KeyspaceId{id.value + 1});
+  MutexLock lock(mutex_);
+  // Replayed over a base that has it already: harmless.
+  if (mutable_state(id) != nullptr) return;
+  const Keyspace handle(id, name);
+  auto& slot = chunks_[id.value / chunk_ids];
+  if (slot.load() == nullptr) slot.store(new Chunk{});
+  auto* state = new KeyspaceState{handle, commit, {}};
+  state->dropped.store(KeyspaceState::never);
+  (*slot.load())[id.value % chunk_ids].store(state);
+  names_.insert_or_assign(std::string(name), handle);
+  if (commit != 0) {
+    changes_.push_back({commit, engine::ChangeKind::create_keyspace, handle});
+  }
+}
+
+void Catalog::drop(KeyspaceId id, std::uint64_t commit) {
+  MutexLock lock(mutex_);
+  KeyspaceState* state = mutable_state(id);
+  if (state == nullptr) return;
+  state->dropped.store(commit);
+  const auto found = names_.find(state->handle.name());
+  if (found != names_.end() && found->second.id() == id) names_.erase(found);
+  changes_.push_back({commit, engine::ChangeKind::drop_keyspace, state->handle});
+}
+
+void Catalog::for_each_change(std::uint64_t after, std::uint64_t until,
+                              const std::function<bool(const engine::Change&)>& visit) const {
+  std::vector<LoggedChange> changes;
+  {
+    MutexLock lock(mutex_);
+    changes = changes_;
+  }
+  for (const LoggedChange& change : changes) {
+    if (change.commit <= after || change.commit > until) continue;
+    if (!visit({change.kind, change.keyspace.id(), change.keyspace.name(), {}})) return;
+  }
+}
+
+void Catalog::forget_changes(std::uint64_t until) {
+  MutexLock lock(mutex_);
+  std::erase_if(changes_, [&](const LoggedChange& change) { return change.commit <= until; });
+}
+
+std::optional<std::uint64_t> Catalog::first_drop(std::uint64_t after) const {
+  MutexLock lock(mutex_);
+  for (const LoggedChange& change : changes_) {
+    if (change.kind == engine::ChangeKind::drop_keyspace && change.commit > after) {
+      return change.commit;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace isolde::mvcc

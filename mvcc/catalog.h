@@ -1,0 +1,85 @@
+// The catalogue: which keyspaces exist, and since when (K1).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/commit_record.h"
+#include "engine/mutex.h"
+#include "isolde/keyspace.h"
+#include "isolde/types.h"
+
+namespace isolde::mvcc {
+
+struct KeyspaceState {
+  static constexpr std::uint64_t never = ~std::uint64_t{0};
+
+  Keyspace handle;
+  std::uint64_t created = 0;  // commit that created it; 0: it was in the base at open
+  std::atomic<std::uint64_t> dropped{never};  // commit that dropped it
+
+  bool exists_at(std::uint64_t snapshot) const noexcept {
+    return created <= snapshot && snapshot < dropped.load();
+  }
+};
+
+// Thread safety: all methods concurrently; create and drop under the pipeline's mutex.
+//
+// Invariants (K1): ids are never reused, a state is never freed, names map to ids.
+class Catalog {
+ public:
+  static constexpr std::uint32_t max_ids = 1u << 20;  // keyspaces ever made in one database
+
+  ~Catalog();
+
+  // Null: never existed. Lock-free.
+  const KeyspaceState* state(KeyspaceId id) const noexcept;
+  std::optional<Keyspace> find(std::string_view name) const ISOLDE_EXCLUDES(mutex_);
+  std::vector<Keyspace> list() const ISOLDE_EXCLUDES(mutex_);
+  // The name of an id, for messages; also of a dropped one.
+  std::string name_of(KeyspaceId id) const;
+
+  // An id that no keyspace has had; nothing when they have run out.
+  std::optional<KeyspaceId> reserve_id() noexcept;
+  // Ids below are taken.
+  void skip_ids_below(KeyspaceId id) noexcept;
+
+  void create(KeyspaceId id, std::string_view name, std::uint64_t commit) ISOLDE_EXCLUDES(mutex_);
+  void drop(KeyspaceId id, std::uint64_t commit) ISOLDE_EXCLUDES(mutex_);
+
+  // The changes of commits in (after, until], in commit order: what a checkpoint writes first.
+  void for_each_change(std::uint64_t after, std::uint64_t until,
+                       const std::function<bool(const engine::Change&)>& visit) const
+      ISOLDE_EXCLUDES(mutex_);
+  // The base has them now.
+  void forget_changes(std::uint64_t until) ISOLDE_EXCLUDES(mutex_);
+  // The oldest drop after `after`, if any: older snapshots must end before a base without it.
+  std::optional<std::uint64_t> first_drop(std::uint64_t after) const ISOLDE_EXCLUDES(mutex_);
+
+ private:
+  static constexpr std::uint32_t chunk_ids = 1024;
+  using Chunk = std::array<std::atomic<KeyspaceState*>, chunk_ids>;
+  struct LoggedChange {
+    std::uint64_t commit;
+    engine::ChangeKind kind;
+    Keyspace keyspace;
+  };
+
+  KeyspaceState* mutable_state(KeyspaceId id) const noexcept;
+
+  std::array<std::atomic<Chunk*>, max_ids / chunk_ids> chunks_{};
+  std::atomic<std::uint32_t> next_id_{1};
+  mutable Mutex mutex_;
+  std::map<std::string, Keyspace, std::less<>> names_ ISOLDE_GUARDED_BY(mutex_);
+  std::vector<LoggedChange> changes_ ISOLDE_GUARDED_BY(mutex_);  // not yet in the base
+};
+
+}  // namespace isolde::mvcc

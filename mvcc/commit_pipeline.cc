@@ -1,0 +1,310 @@
+#include "mvcc/commit_pipeline.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <utility>
+
+#include "engine/yield_point.h"
+
+namespace isolde::mvcc {
+namespace {
+
+Refusal newer_version(KeyspaceId keyspace, std::string_view key, const Version& newest,
+                      std::uint64_t snapshot, bool was_read) {
+  Refusal refusal;
+  refusal.keyspace = keyspace;
+  refusal.key = key;
+  refusal.was_read = was_read;
+  refusal.culprit.id = newest.writer;
+  refusal.conflict = newest.commit;
+  refusal.snapshot = snapshot;
+  return refusal;
+}
+
+Refusal newer_in_range(const RangeRead& range, const Chain& chain) {
+  Refusal refusal =
+      newer_version(range.keyspace, chain.key(), *chain.newest.load(), range.snapshot, true);
+  refusal.kind = Refusal::Kind::newer_in_range;
+  refusal.range = EvidenceRange{range.lower, range.upper};
+  return refusal;
+}
+
+std::optional<std::string_view> newest_value(const PreparedWrite& prepared) {
+  return (prepared.chain != nullptr ? prepared.chain : prepared.fresh.get())->newest.load()->seen();
+}
+
+}  // namespace
+
+std::optional<std::int64_t> add_to(std::optional<std::string_view> text,
+                                   std::int64_t delta) noexcept {
+  std::int64_t value = 0;
+  if (text) {
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    if (error != std::errc{} || end != text->data() + text->size()) return std::nullopt;
+  }
+  std::int64_t sum = 0;
+  if (__builtin_add_overflow(value, delta, &sum)) return std::nullopt;
+  return sum;
+}
+
+void encode(const std::vector<PreparedWrite>& writes, engine::CommitRecord& record) {
+  for (const PreparedWrite& write : writes) {
+    if (const auto value = write.write->version->seen()) {
+      record.put(write.keyspace, write.key, *value);
+    } else {
+      record.erase(write.keyspace, write.key);
+    }
+  }
+}
+
+CommitPipeline::Outcome CommitPipeline::validate_outside(const PreparedCommit& prepared) {
+  Outcome outcome;
+  outcome.commit = visible();
+  // Every chain with a version up to that commit is in key order after this.
+  store_.merge_pending();
+  outcome.refusal = validate_reads_directly(prepared);
+  if (outcome.refusal) {
+    outcome.kind = Outcome::Kind::refused;
+    MutexLock lock(mutex_);
+    name_culprit(*outcome.refusal);
+  }
+  return outcome;
+}
+
+CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
+  Outcome outcome;
+  // What the commit did not use is freed after the critical section.
+  std::unique_ptr<RecentCommit> forgotten;
+  ISOLDE_YIELD("commit: before critical section");
+  MutexLock lock(mutex_);
+  if (!resolve_chains(prepared)) {
+    outcome.kind = Outcome::Kind::prepare_again;
+    return outcome;
+  }
+  outcome.refusal = validate(prepared);
+  if (outcome.refusal) {
+    outcome.kind = Outcome::Kind::refused;
+    name_culprit(*outcome.refusal);
+    return outcome;
+  }
+  if (prepared.writes.empty()) {
+    outcome.commit = visible();
+    return outcome;
+  }
+  ISOLDE_YIELD("commit: validated");
+  outcome.commit = visible() + 1;
+  install(prepared, outcome.commit);
+  ISOLDE_YIELD("commit: installed");
+  visible_.store(outcome.commit);
+  ISOLDE_YIELD("commit: visible");
+  log_.append(Timestamp{outcome.commit}, std::move(prepared.record).take(),
+              std::move(prepared.reservation));
+  forgotten = recent_.remember(std::move(prepared.recent));
+  lock.unlock();
+  return outcome;
+}
+
+bool CommitPipeline::resolve_chains(PreparedCommit& prepared) {
+  for (PreparedWrite& write : prepared.writes) {
+    if (write.chain != nullptr && !write.chain->dropped) continue;
+    write.chain = store_.find(write.keyspace, write.key, write.hash);
+    // A base image is used only if there is still no chain (C1).
+    if (write.chain == nullptr && !write.fresh) return false;
+  }
+  return true;
+}
+
+std::optional<Refusal> CommitPipeline::validate(const PreparedCommit& prepared) {
+  if (failed_ || log_.failed()) {
+    Refusal refusal;
+    refusal.kind = Refusal::Kind::database_failed;
+    return refusal;
+  }
+  if (prepared.slot->is_too_old()) {
+    Refusal refusal;
+    refusal.kind = Refusal::Kind::snapshot_too_old;
+    return refusal;
+  }
+  if (prepared.reads != nullptr && !prepared.reads->empty()) {
+    auto refusal = prepared.validated_at ? validate_since(prepared, *prepared.validated_at)
+                                         : validate_reads_directly(prepared);
+    if (refusal) return refusal;
+  }
+  return validate_writes(prepared);
+}
+
+std::optional<Refusal> CommitPipeline::validate_writes(const PreparedCommit& prepared) {
+  const bool first_committer_wins = prepared.isolation == Isolation::repeatable_read;
+  for (const PreparedWrite& write : prepared.writes) {
+    const KeyspaceState* keyspace = catalog_.state(write.keyspace);
+    if (keyspace->dropped.load() != KeyspaceState::never) {
+      Refusal refusal;
+      refusal.kind = Refusal::Kind::keyspace_dropped;
+      refusal.keyspace = write.keyspace;
+      return refusal;
+    }
+    if (first_committer_wins && write.chain != nullptr) {
+      const Version& newest = *write.chain->newest.load();
+      if (newest.commit > *prepared.snapshot) {
+        return newer_version(write.keyspace, write.key, newest, *prepared.snapshot, false);
+      }
+    }
+    if (auto refusal = check_condition(write)) return refusal;
+  }
+  return std::nullopt;
+}
+
+// Evaluated on the newest version (C6): only read committed and below leave conditions and sums.
+std::optional<Refusal> CommitPipeline::check_condition(const PreparedWrite& prepared) const {
+  const Write& write = *prepared.write;
+  if (write.condition == Condition::none && !write.delta) return std::nullopt;
+  const auto newest = newest_value(prepared);
+  const bool holds =
+      (write.condition != Condition::absent || !newest) &&
+      (write.condition != Condition::equals || (newest && *newest == write.expected->value())) &&
+      (!write.delta || add_to(newest, *write.delta));
+  if (holds) return std::nullopt;
+  const Chain& chain = *(prepared.chain != nullptr ? prepared.chain : prepared.fresh.get());
+  Refusal refusal =
+      newer_version(prepared.keyspace, prepared.key, *chain.newest.load(), visible(), false);
+  refusal.kind = Refusal::Kind::condition_failed;
+  return refusal;
+}
+
+std::optional<Refusal> CommitPipeline::validate_reads_directly(
+    const PreparedCommit& prepared) const {
+  const ReadSet& reads = *prepared.reads;
+  for (const KeyRead& read : reads.keys()) {
+    const Chain* chain = store_.find(read.keyspace, reads.key_of(read), read.hash);
+    if (chain == nullptr) continue;
+    const Version& newest = *chain->newest.load();
+    if (newest.commit > read.snapshot) {
+      return newer_version(read.keyspace, reads.key_of(read), newest, read.snapshot, true);
+    }
+  }
+  for (const RangeRead& range : reads.ranges()) {
+    if (auto refusal = validate_range(range)) return refusal;
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> CommitPipeline::validate_range(const RangeRead& range) const {
+  const Chain* chain = store_.order().first_at_or_after({range.keyspace, range.lower});
+  for (; chain != nullptr && range.contains(chain->keyspace, chain->key());
+       chain = chain->link(0).load()) {
+    // Tombstones count: an entry that vanished was observed too (trap 2).
+    if (chain->newest.load()->commit > range.snapshot) return newer_in_range(range, *chain);
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> CommitPipeline::validate_since(const PreparedCommit& prepared,
+                                                      std::uint64_t since) {
+  const ReadSet& reads = *prepared.reads;
+  for (std::uint64_t commit = since + 1; commit <= visible(); ++commit) {
+    const RecentCommit* recent = recent_.find(commit);
+    if (recent == nullptr) {
+      // Forgotten by the ring, or a change of the catalogue: look at everything once more.
+      store_.merge_pending();
+      return validate_reads_directly(prepared);
+    }
+    for (const Chain* chain : recent->chains) {
+      const auto first = std::lower_bound(
+          prepared.reads_by_hash.begin(), prepared.reads_by_hash.end(), chain->hash,
+          [&](std::uint32_t place, std::uint64_t hash) { return reads.keys()[place].hash < hash; });
+      for (auto at = first; at != prepared.reads_by_hash.end(); ++at) {
+        const KeyRead& read = reads.keys()[*at];
+        if (read.hash != chain->hash) break;
+        if (read.keyspace == chain->keyspace && reads.key_of(read) == chain->key()) {
+          return newer_version(read.keyspace, chain->key(), *chain->newest.load(), read.snapshot,
+                               true);
+        }
+      }
+      for (const RangeRead& range : reads.ranges()) {
+        if (range.contains(chain->keyspace, chain->key())) return newer_in_range(range, *chain);
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+void CommitPipeline::install(PreparedCommit& prepared, std::uint64_t commit) {
+  RecentCommit& recent = *prepared.recent;
+  recent.commit = commit;
+  // Before `visible`: who finds the private copy later can tell that it is committed (R8).
+  prepared.slot->writes.commit.store(commit);
+  for (PreparedWrite& prepared_write : prepared.writes) {
+    Write& write = *prepared_write.write;
+    if (write.delta) {
+      std::array<char, 24> digits{};
+      const auto sum = add_to(newest_value(prepared_write), *write.delta);
+      const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), *sum).ptr;
+      write.version->assign({digits.data(), static_cast<std::size_t>(end - digits.data())});
+    }
+    write.version->commit = commit;
+    write.version->writer = recent.id;
+  }
+  if (prepared.encode_late) encode(prepared.writes, prepared.record);
+  for (PreparedWrite& write : prepared.writes) {
+    Chain* chain = write.chain;
+    if (chain != nullptr) {
+      store_.install_version(*chain, write.write->version.get());
+    } else {
+      chain = write.fresh.get();
+      Version* version = write.write->version.get();
+      version->older.store(chain->newest.load());
+      chain->newest.store(version);
+      store_.install_chain(std::move(write.fresh));
+    }
+    recent.chains.push_back(chain);
+    ISOLDE_YIELD("commit: one installed");
+  }
+}
+
+void CommitPipeline::name_culprit(Refusal& refusal) const {
+  if (const RecentCommit* recent = recent_.find(refusal.conflict)) {
+    refusal.culprit = {recent->id, recent->label};
+  }
+}
+
+CommitPipeline::Outcome CommitPipeline::create_keyspace(KeyspaceId id, std::string_view name,
+                                                        std::string entry,
+                                                        engine::LogReservation reservation) {
+  Outcome outcome;
+  MutexLock lock(mutex_);
+  if (failed_ || log_.failed() || catalog_.find(name)) {
+    outcome.kind = Outcome::Kind::refused;
+    return outcome;
+  }
+  outcome.commit = visible() + 1;
+  catalog_.create(id, name, outcome.commit);
+  visible_.store(outcome.commit);
+  log_.append(Timestamp{outcome.commit}, std::move(entry), std::move(reservation));
+  return outcome;
+}
+
+CommitPipeline::Outcome CommitPipeline::drop_keyspace(KeyspaceId id, std::string entry,
+                                                      engine::LogReservation reservation) {
+  Outcome outcome;
+  MutexLock lock(mutex_);
+  const KeyspaceState* state = catalog_.state(id);
+  if (failed_ || log_.failed() || state->dropped.load() != KeyspaceState::never) {
+    outcome.kind = Outcome::Kind::refused;
+    return outcome;
+  }
+  outcome.commit = visible() + 1;
+  catalog_.drop(id, outcome.commit);
+  visible_.store(outcome.commit);
+  log_.append(Timestamp{outcome.commit}, std::move(entry), std::move(reservation));
+  return outcome;
+}
+
+void CommitPipeline::fail() noexcept {
+  MutexLock lock(mutex_);
+  failed_ = true;
+  visible_.store(log_.durable().value);
+}
+
+}  // namespace isolde::mvcc

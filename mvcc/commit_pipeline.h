@@ -1,0 +1,136 @@
+// The commit pipeline: the one critical section that orders commits (C1 to C5).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/commit_log.h"
+#include "engine/commit_record.h"
+#include "engine/mutex.h"
+#include "isolde/error.h"
+#include "mvcc/catalog.h"
+#include "mvcc/read_set.h"
+#include "mvcc/recent_commits.h"
+#include "mvcc/slot.h"
+#include "mvcc/version_store.h"
+#include "mvcc/write_set.h"
+
+namespace isolde::mvcc {
+
+// Why a commit is refused; raw facts copied out under the mutex, phrased outside it.
+struct Refusal {
+  enum class Kind : std::uint8_t {
+    newer_version,     // a key that was written or read has a newer version
+    newer_in_range,    // a range that was observed has
+    condition_failed,  // an insert, compare_and_set or add that no longer holds (C6)
+    snapshot_too_old,
+    database_failed,
+    keyspace_dropped,
+  };
+  Kind kind = Kind::newer_version;
+  KeyspaceId keyspace;
+  std::string key;
+  std::optional<EvidenceRange> range;
+  bool was_read = false;  // else it was written
+  TransactionRef culprit;
+  std::uint64_t conflict = 0;
+  std::uint64_t snapshot = 0;
+};
+
+struct PreparedWrite {
+  KeyspaceId keyspace;
+  std::string_view key;
+  std::uint64_t hash = 0;
+  Write* write = nullptr;
+  Chain* chain = nullptr;  // as found while preparing; may have been dropped since
+  ChainPtr fresh;          // if none was found: a chain with the base image, to be installed
+};
+
+// A commit that is ready for the critical section: nothing in there allocates or fails.
+struct PreparedCommit {
+  Slot* slot = nullptr;
+  Isolation isolation = Isolation::repeatable_read;
+  std::optional<std::uint64_t> snapshot;      // repeatable read and above
+  const ReadSet* reads = nullptr;             // what must be unchanged; null or empty: nothing
+  std::optional<std::uint64_t> validated_at;  // reads hold as of this commit already
+  std::vector<PreparedWrite> writes;          // in key order
+  std::vector<std::uint32_t> reads_by_hash;   // if validated_at: places in reads->keys(), by hash
+  engine::CommitRecord record;                // encoded; with sums to compute: room for it
+  bool encode_late = false;                   // there are sums to compute
+  engine::LogReservation reservation;
+  std::unique_ptr<RecentCommit> recent;
+};
+
+// Thread safety: all methods concurrently.
+//
+// Invariants:
+//   I5  timestamps are dense; install, log order and `visible` follow them.
+//   I7  `visible` steps over a commit after all its versions are installed.
+//   I8  after fail(), visible() == durable and never grows.
+class CommitPipeline {
+ public:
+  CommitPipeline(VersionStore& store, Catalog& catalog, engine::CommitLog& log, Timestamp at)
+      : store_(store), catalog_(catalog), log_(log), visible_(at.value) {}
+
+  std::uint64_t visible() const noexcept { return visible_.load(); }
+
+  struct Outcome {
+    enum class Kind : std::uint8_t { committed, refused, prepare_again };
+    Kind kind = Kind::committed;
+    std::uint64_t commit = 0;
+    std::optional<Refusal> refusal;
+  };
+  // Validates, and if there are writes installs, publishes and appends. Precondition: the slot is
+  // busy with a registered snapshot. `prepare_again`: a chain was dropped since it was found.
+  Outcome commit(PreparedCommit& prepared) ISOLDE_EXCLUDES(mutex_);
+  // Validates the reads as of the returned commit, outside the critical section (C2).
+  Outcome validate_outside(const PreparedCommit& prepared);
+
+  // Creates (or drops) a keyspace as a commit of its own. Creating one whose name exists, and
+  // dropping one that is gone, refuse.
+  Outcome create_keyspace(KeyspaceId id, std::string_view name, std::string entry,
+                          engine::LogReservation reservation) ISOLDE_EXCLUDES(mutex_);
+  Outcome drop_keyspace(KeyspaceId id, std::string entry, engine::LogReservation reservation)
+      ISOLDE_EXCLUDES(mutex_);
+
+  // The log failed: visible goes back to what is durable, for good (I8).
+  void fail() noexcept ISOLDE_EXCLUDES(mutex_);
+
+  // Held by the reclaimer while it drops chains (R4).
+  Mutex& mutex() noexcept ISOLDE_RETURN_CAPABILITY(mutex_) { return mutex_; }
+
+ private:
+  std::optional<Refusal> validate(const PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
+  std::optional<Refusal> validate_writes(const PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
+  std::optional<Refusal> validate_reads_directly(const PreparedCommit& prepared) const;
+  std::optional<Refusal> validate_since(const PreparedCommit& prepared, std::uint64_t since)
+      ISOLDE_REQUIRES(mutex_);
+  std::optional<Refusal> validate_range(const RangeRead& range) const;
+  bool resolve_chains(PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
+  std::optional<Refusal> check_condition(const PreparedWrite& prepared) const;
+  void install(PreparedCommit& prepared, std::uint64_t commit) ISOLDE_REQUIRES(mutex_);
+  void name_culprit(Refusal& refusal) const ISOLDE_REQUIRES(mutex_);
+
+  VersionStore& store_;
+  Catalog& catalog_;
+  engine::CommitLog& log_;
+  Mutex mutex_;
+  std::atomic<std::uint64_t> visible_;
+  bool failed_ ISOLDE_GUARDED_BY(mutex_) = false;
+  RecentCommits recent_ ISOLDE_GUARDED_BY(mutex_);
+};
+
+// The sum of a decimal 64-bit integer (absent counts as 0) and `delta`; nothing if `text` is not
+// one or the sum overflows.
+std::optional<std::int64_t> add_to(std::optional<std::string_view> text,
+                                   std::int64_t delta) noexcept;
+
+// Adds the changes of a commit to its record.
+void encode(const std::vector<PreparedWrite>& writes, engine::CommitRecord& record);
+
+}  // namespace isolde::mvcc

@@ -1,0 +1,437 @@
+#include "mvcc/database_core.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+#include "mvcc/refusals.h"
+#include "mvcc/transaction_core.h"
+
+namespace isolde::mvcc {
+namespace {
+
+constexpr std::string_view log_directory = "log";
+
+Error bad_name(std::string_view name, std::string_view why) {
+  Evidence evidence;
+  evidence.keyspace = name;
+  return {ErrorCode::invalid_argument,
+          "the keyspace name " + isolde::quoted(name) + " " + std::string(why) +
+              "; a name has 1 to 255 bytes without NUL and does not begin with 'isolde:'",
+          std::move(evidence)};
+}
+
+std::optional<Error> check_name(std::string_view name) {
+  if (name.empty()) return bad_name(name, "is empty");
+  if (name.size() > max_keyspace_name_bytes) return bad_name(name, "is too long");
+  if (name.find('\0') != std::string_view::npos) return bad_name(name, "has a NUL byte");
+  if (name.starts_with("isolde:")) return bad_name(name, "is reserved");
+  return std::nullopt;
+}
+
+std::optional<Error> check_options(const Options& options) {
+  const auto refuse = [](std::string_view what) {
+    return Error(ErrorCode::invalid_argument, std::string(what));
+  };
+  if (options.durability.kind == Durability::Kind::periodic &&
+      options.durability.interval.count() <= 0) {
+    return refuse("Options::durability: a periodic interval must be positive");
+  }
+  if (options.log_segment_bytes < 4096) {
+    return refuse("Options::log_segment_bytes must be at least 4096");
+  }
+  if (options.max_keyspaces == 0) return refuse("Options::max_keyspaces must be at least 1");
+  if (options.checkpoint_log_bytes == 0) {
+    return refuse("Options::checkpoint_log_bytes must be positive");
+  }
+  if (options.max_transaction_bytes == 0) {
+    return refuse("Options::max_transaction_bytes must be positive");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+DatabaseCore::DatabaseCore(std::filesystem::path directory, const Options& options,
+                           engine::FileSystem& files)
+    : directory_(std::move(directory)),
+      options_(options),
+      files_(files),
+      fork_generation_(engine::fork_generation()) {}
+
+Result<std::unique_ptr<DatabaseCore>> DatabaseCore::open(const std::filesystem::path& directory,
+                                                         const Options& options,
+                                                         engine::FileSystem& files) {
+  if (auto refusal = check_options(options)) return *refusal;
+  auto core = std::unique_ptr<DatabaseCore>(new DatabaseCore(directory, options, files));
+  if (auto opened = core->open_parts(); !opened) {
+    core->abandon();
+    return opened.error();
+  }
+  return core;
+}
+
+Result<void> DatabaseCore::open_parts() {
+  const bool create = options_.create_if_missing && !options_.read_only;
+  if (auto ready = engine::Base::prepare_directory(directory_, create); !ready) return ready;
+  auto owner = engine::OwnerLock::acquire(directory_, options_.read_only);
+  if (!owner) return owner.error();
+  owner_.emplace(std::move(*owner));
+
+  engine::BaseOptions base_options;
+  base_options.initial_map_bytes = options_.initial_map_bytes;
+  base_options.max_keyspaces = options_.max_keyspaces;
+  base_options.read_only = options_.read_only;
+  base_options.create_if_missing = create;
+  auto base = engine::Base::open(directory_, base_options);
+  if (!base) return base.error();
+  base_ = std::move(*base);
+  for (const engine::KeyspaceInfo& keyspace : base_->keyspaces()) {
+    catalog_.create(keyspace.id, keyspace.name, 0);
+  }
+  catalog_.skip_ids_below(base_->next_keyspace_id());
+
+  engine::LogOptions log_options;
+  log_options.segment_bytes = options_.log_segment_bytes;
+  log_options.read_only = options_.read_only;
+  log_options.sync = options_.durability.kind != Durability::Kind::none;
+  log_options.fresh = base_->is_fresh();
+  bool replayed = false;
+  auto log = engine::CommitLog::open(files_, directory_ / log_directory, log_options,
+                                     base_->database_id(), base_->at(),
+                                     [&](Timestamp at, std::string_view entry) -> Result<void> {
+                                       // A base that others changed is no ground for our log (L5).
+                                       if (base_->has_foreign_write()) {
+                                         return base_->foreign_write_error();
+                                       }
+                                       replayed = true;
+                                       last_replayed_ = at;
+                                       return replay(at, entry);
+                                     });
+  if (!log) return log.error();
+  log_ = std::move(*log);
+  if (auto settled = settle_base(); !settled) return settled;
+
+  const Timestamp at = replayed ? last_replayed_ : base_->at();
+  registry_ = std::make_unique<SnapshotRegistry>(*base_);
+  pipeline_ = std::make_unique<CommitPipeline>(store_, catalog_, *log_, at);
+  reclaimer_ = std::make_unique<Reclaimer>(store_, *registry_, *pipeline_, *log_, *base_,
+                                           options_.max_version_memory);
+  checkpointer_ =
+      std::make_unique<Checkpointer>(store_, catalog_, *registry_, *reclaimer_, *base_, *log_);
+  background_ = std::make_unique<Background>(options_, *log_, *checkpointer_, *reclaimer_);
+  open_ = true;
+  return {};
+}
+
+// What the base had left open until the log was read.
+Result<void> DatabaseCore::settle_base() {
+  if (options_.read_only) return {};
+  if (base_->has_foreign_write()) {
+    if (auto accepted = base_->accept_foreign_write(); !accepted) return accepted;
+    for (const engine::KeyspaceInfo& keyspace : base_->keyspaces()) {
+      catalog_.create(keyspace.id, keyspace.name, 0);
+    }
+    catalog_.skip_ids_below(base_->next_keyspace_id());
+  }
+  for (const engine::KeyspaceInfo& load : base_->unclaimed_loads()) {
+    if (catalog_.state(load.id) != nullptr) continue;
+    if (auto discarded = base_->discard_load(load.id); !discarded) return discarded;
+  }
+  return {};
+}
+
+// No snapshot lives across a restart, so a replayed chain needs no base image: every snapshot to
+// come is above all of its versions. All of them are kept until pruned: the first checkpoint may
+// have to take smaller steps.
+Result<void> DatabaseCore::replay(Timestamp at, std::string_view entry) {
+  engine::CommitRecordReader reader(entry);
+  for (;;) {
+    auto next = reader.next();
+    if (!next) return next.error();
+    if (!*next) return {};
+    const engine::Change& change = **next;
+    switch (change.kind) {
+      case engine::ChangeKind::create_keyspace:
+        catalog_.create(change.keyspace, change.key, at.value);
+        continue;
+      case engine::ChangeKind::drop_keyspace:
+        catalog_.drop(change.keyspace, at.value);
+        continue;
+      case engine::ChangeKind::put:
+      case engine::ChangeKind::erase:
+        break;
+    }
+    const bool erased = change.kind == engine::ChangeKind::erase;
+    VersionPtr version(Version::create(erased ? std::nullopt : std::optional(change.value)));
+    version->commit = at.value;
+    const std::uint64_t hash = VersionStore::hash(change.keyspace, change.key);
+    if (Chain* chain = store_.find(change.keyspace, change.key, hash)) {
+      store_.install_version(*chain, version.release());
+    } else {
+      ChainPtr fresh(Chain::create(change.keyspace, change.key, hash, OrderedIndex::draw_height()));
+      fresh->newest.store(version.release());
+      store_.install_chain(std::move(fresh));
+    }
+  }
+}
+
+DatabaseCore::~DatabaseCore() {
+  if (open_) static_cast<void>(close());
+}
+
+void DatabaseCore::require_no_transactions() const {
+  registry_->for_each([&](const Slot& slot) {
+    if ((slot.gate.load() & Slot::claimed) == 0) return;
+    const std::string label = slot.core ? slot.core->label() : std::string();
+    std::fprintf(stderr,
+                 "isolde: the database %s is closed while a transaction %s is open; end it first\n",
+                 directory_.c_str(), isolde::quoted(label).c_str());
+    std::abort();
+  });
+}
+
+Result<void> DatabaseCore::close() {
+  if (!open_) return {};
+  require_no_transactions();
+  background_->stop();
+  Result<void> outcome;
+  if (!options_.read_only && !log_->failed()) {
+    outcome = log_->persist(log_->appended());
+    if (outcome) outcome = checkpointer_->run();
+  }
+  abandon();
+  return outcome;
+}
+
+void DatabaseCore::abandon() noexcept {
+  open_ = false;
+  if (background_) background_->stop();
+  background_.reset();
+  checkpointer_.reset();
+  reclaimer_.reset();
+  pipeline_.reset();
+  registry_.reset();
+  log_.reset();
+  base_.reset();
+  owner_.reset();
+}
+
+Result<TransactionCore*> DatabaseCore::begin(const TransactionOptions& options) {
+  if (options.locking == Locking::pessimistic) {
+    return Error(ErrorCode::invalid_argument,
+                 "pessimistic locking is not offered by this version; use Locking::optimistic");
+  }
+  if (engine::fork_generation() != fork_generation_) {
+    return Error(ErrorCode::database_in_use,
+                 "the database " + directory_.string() +
+                     " belongs to the process that this one was forked from; open it after the "
+                     "fork, in one of them");
+  }
+  Slot& slot = registry_->claim();
+  if (!slot.core) slot.core = std::make_unique<TransactionCore>(*this, slot);
+  slot.core->start(options);
+  return slot.core.get();
+}
+
+Result<Keyspace> DatabaseCore::find_keyspace(std::string_view name) const {
+  if (auto found = catalog_.find(name)) return *found;
+  return keyspace_not_found(name);
+}
+
+Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
+  if (auto refusal = check_name(name)) return *refusal;
+  if (auto found = catalog_.find(name)) return *found;
+  if (options_.read_only) return read_only_refused(true);
+  if (catalog_.list().size() >= options_.max_keyspaces) {
+    return Error(ErrorCode::invalid_argument,
+                 "the database has its " + std::to_string(options_.max_keyspaces) +
+                     " keyspaces already (Options::max_keyspaces); open it with a higher limit");
+  }
+  const auto id = catalog_.reserve_id();
+  if (!id) {
+    return Error(ErrorCode::invalid_argument, "this database has used up its keyspace ids");
+  }
+  engine::CommitRecord record;
+  record.create_keyspace(*id, name);
+  auto created = commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
+    return pipeline_->create_keyspace(*id, name, std::move(record).take(), std::move(reservation));
+  });
+  if (!created) return created.error();
+  return find_keyspace(name);
+}
+
+Result<void> DatabaseCore::commit_catalogue_change(
+    std::size_t bytes,
+    const std::function<CommitPipeline::Outcome(engine::LogReservation)>& commit) {
+  if (log_->failed()) return log_->failure();
+  if (auto room = wait_for_room(); !room) return room;
+  auto reservation = log_->reserve(bytes);
+  if (!reservation) return reservation.error();
+  const auto outcome = commit(std::move(*reservation));
+  // Refused: someone else has just done the same (or the log failed): as good as done by us.
+  if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
+    if (log_->failed()) return log_->failure();
+    return {};
+  }
+  auto persisted = log_->persist(Timestamp{outcome.commit});
+  if (!persisted) note_log_failure();
+  return persisted;
+}
+
+Result<void> DatabaseCore::drop_keyspace(std::string_view name,
+                                         std::chrono::milliseconds patience) {
+  if (options_.read_only) return read_only_refused(true);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto found = catalog_.find(name);
+  if (!found) return keyspace_not_found(name);
+  // Snapshots that began before now still see the keyspace. (Those that begin between this look and
+  // the drop hold back the checkpoint that removes it: Checkpointer::highest_allowed.)
+  const std::uint64_t now = pipeline_->visible();
+  for (;;) {
+    const auto oldest = registry_->oldest();
+    if (oldest.slot == nullptr || oldest.snapshot >= now) break;
+    if (std::chrono::steady_clock::now() >= deadline) return keyspace_busy(name, oldest);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  engine::CommitRecord record;
+  record.drop_keyspace(found->id(), name);
+  return commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
+    return pipeline_->drop_keyspace(found->id(), std::move(record).take(), std::move(reservation));
+  });
+}
+
+Error DatabaseCore::keyspace_busy(std::string_view name,
+                                  const SnapshotRegistry::Oldest& oldest) const {
+  Evidence evidence;
+  evidence.keyspace = name;
+  evidence.snapshot = Timestamp{oldest.snapshot};
+  TransactionRef owner;
+  if (oldest.slot->core) owner = oldest.slot->core->reference();
+  evidence.culprit = owner;
+  return {ErrorCode::keyspace_busy,
+          "keyspace " + isolde::quoted(name) + " cannot be dropped yet: " +
+              (owner.label.empty() ? std::string("a transaction") : isolde::quoted(owner.label)) +
+              " still reads at snapshot " + std::to_string(oldest.snapshot) +
+              "; end it, or wait longer",
+          std::move(evidence)};
+}
+
+Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
+                                              const Database::EntrySource& source) {
+  if (auto refusal = check_name(name)) return *refusal;
+  if (options_.read_only) return read_only_refused(true);
+  if (log_->failed()) return log_->failure();
+  const auto exists = [&] {
+    return Error(ErrorCode::already_exists, "keyspace " + isolde::quoted(name) +
+                                                " exists; a bulk load makes a new one: drop it "
+                                                "first, or write with transactions");
+  };
+  if (catalog_.find(name)) return exists();
+  const auto id = catalog_.reserve_id();
+  if (!id) {
+    return Error(ErrorCode::invalid_argument, "this database has used up its keyspace ids");
+  }
+  const auto pairs = [&]() -> Result<std::optional<std::pair<std::string_view, std::string_view>>> {
+    using Pair = std::pair<std::string_view, std::string_view>;
+    auto entry = source();
+    if (!entry) return entry.error();
+    if (!*entry) return std::optional<Pair>{};
+    return std::optional<Pair>(Pair{(*entry)->key, (*entry)->value});
+  };
+  return checkpointer_->exclusive([&]() -> Result<std::uint64_t> {
+    auto loaded = base_->load(*id, name, pairs, [&] { return checkpointer_->grow_map(); });
+    reclaimer_->note_base_version();
+    if (!loaded) return loaded;
+    engine::CommitRecord record;
+    record.create_keyspace(*id, name);
+    auto created = commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
+      return pipeline_->create_keyspace(*id, name, std::move(record).take(),
+                                        std::move(reservation));
+    });
+    const auto found = catalog_.find(name);
+    if (created && found && found->id() == *id) return loaded;
+    if (!log_->failed()) static_cast<void>(base_->discard_load(*id));
+    reclaimer_->note_base_version();
+    return created ? exists() : created.error();
+  });
+}
+
+Result<void> DatabaseCore::backup(const std::filesystem::path& directory) {
+  std::error_code error;
+  if (std::filesystem::exists(directory, error) &&
+      !(std::filesystem::is_directory(directory, error) &&
+        std::filesystem::is_empty(directory, error))) {
+    Evidence evidence;
+    evidence.file = directory.string();
+    return Error(ErrorCode::already_exists,
+                 directory.string() + " is not an empty directory; back up into a new one",
+                 std::move(evidence));
+  }
+  if (!options_.read_only && !log_->failed()) {
+    if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed;
+  }
+  if (auto ready = engine::Base::prepare_directory(directory, true); !ready) return ready;
+  return checkpointer_->exclusive([&]() -> Result<void> {
+    auto at = base_->copy_to(directory);
+    if (!at) return at.error();
+    // The copy begins a log of its own, at what it is at.
+    engine::LogOptions options;
+    options.segment_bytes = 4096;
+    options.fresh = true;
+    auto log = engine::CommitLog::open(engine::posix_file_system(), directory / log_directory,
+                                       options, base_->database_id(), *at,
+                                       [](Timestamp, std::string_view) { return Result<void>(); });
+    if (!log) return log.error();
+    return {};
+  });
+}
+
+Result<VerifyReport> DatabaseCore::verify() {
+  return checkpointer_->exclusive([&]() -> Result<VerifyReport> {
+    auto base = base_->verify();
+    if (!base) return base.error();
+    auto log = log_->verify();
+    if (!log) return log.error();
+    VerifyReport report;
+    report.keyspaces = base->keyspaces;
+    report.keys = base->keys;
+    report.bytes = base->bytes;
+    report.log_records = log->records;
+    report.log_commits = log->commits;
+    report.checkpoint = base_->at();
+    return report;
+  });
+}
+
+Result<void> DatabaseCore::wait_for_room() { return background_->wait_for_room(); }
+
+void DatabaseCore::add_observer(std::shared_ptr<Observer> observer) {
+  MutexLock lock(observers_mutex_);
+  auto observers = observers_ ? Observers(*observers_) : Observers();
+  observers.push_back(std::move(observer));
+  observers_ = std::make_shared<const Observers>(std::move(observers));
+  observed_.store(true);
+}
+
+void DatabaseCore::remove_observer(const std::shared_ptr<Observer>& observer) {
+  MutexLock lock(observers_mutex_);
+  auto observers = observers_ ? Observers(*observers_) : Observers();
+  std::erase(observers, observer);
+  observed_.store(!observers.empty());
+  observers_ = std::make_shared<const Observers>(std::move(observers));
+}
+
+void DatabaseCore::notify(const std::function<void(Observer&)>& event) const {
+  std::shared_ptr<const Observers> observers;
+  {
+    MutexLock lock(observers_mutex_);
+    observers = observers_;
+  }
+  if (!observers) return;
+  for (const auto& observer : *observers) event(*observer);
+}
+
+}  // namespace isolde::mvcc

@@ -1,0 +1,141 @@
+// A database's parts, put together: opening, closing, background threads.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base.h"
+#include "engine/commit_log.h"
+#include "engine/mutex.h"
+#include "engine/owner_lock.h"
+#include "isolde/database.h"
+#include "isolde/observer.h"
+#include "isolde/options.h"
+#include "mvcc/background.h"
+#include "mvcc/catalog.h"
+#include "mvcc/checkpointer.h"
+#include "mvcc/commit_pipeline.h"
+#include "mvcc/reclaimer.h"
+#include "mvcc/snapshot_registry.h"
+#include "mvcc/version_store.h"
+
+namespace isolde::mvcc {
+
+// Thread safety: as the public Database.
+class DatabaseCore {
+ public:
+  static Result<std::unique_ptr<DatabaseCore>> open(const std::filesystem::path& directory,
+                                                    const Options& options,
+                                                    engine::FileSystem& files);
+  ~DatabaseCore();
+  DatabaseCore(const DatabaseCore&) = delete;
+  DatabaseCore& operator=(const DatabaseCore&) = delete;
+
+  Result<void> close();
+  // Gives the directory up as a killed process would: no checkpoint, nothing more is written.
+  void abandon() noexcept;
+
+  Result<TransactionCore*> begin(const TransactionOptions& options);
+  Result<Keyspace> create_keyspace(std::string_view name);
+  Result<Keyspace> find_keyspace(std::string_view name) const;
+  Result<void> drop_keyspace(std::string_view name, std::chrono::milliseconds patience);
+  Result<std::uint64_t> bulk_load(std::string_view name, const Database::EntrySource& source);
+  Result<void> backup(const std::filesystem::path& directory);
+  Result<VerifyReport> verify();
+  Stats stats() const;
+  void add_observer(std::shared_ptr<Observer> observer);
+  void remove_observer(const std::shared_ptr<Observer>& observer);
+
+  // For transactions.
+  engine::Base& base() noexcept { return *base_; }
+  engine::CommitLog& log() noexcept { return *log_; }
+  VersionStore& store() noexcept { return store_; }
+  Catalog& catalog() noexcept { return catalog_; }
+  SnapshotRegistry& registry() noexcept { return *registry_; }
+  CommitPipeline& pipeline() noexcept { return *pipeline_; }
+  Reclaimer& reclaimer() noexcept { return *reclaimer_; }
+  Checkpointer& checkpointer() noexcept { return *checkpointer_; }
+  Background& background() noexcept { return *background_; }
+  const Options& options() const noexcept { return options_; }
+  const std::filesystem::path& directory() const noexcept { return directory_; }
+
+  TransactionId next_transaction_id() noexcept {
+    return TransactionId{next_transaction_id_.fetch_add(1) + 1};
+  }
+  std::uint64_t next_write_sequence() noexcept { return next_write_sequence_.fetch_add(1) + 1; }
+  bool is_observed() const noexcept { return observed_.load(std::memory_order_relaxed); }
+  void notify(const std::function<void(Observer&)>& event) const;
+  void note_abort(ErrorCode code) noexcept {
+    aborted_[static_cast<std::size_t>(code)].fetch_add(1, std::memory_order_relaxed);
+  }
+  void note_retry() noexcept { retries_.fetch_add(1, std::memory_order_relaxed); }
+  // After a failed persist (I8); idempotent.
+  void note_log_failure() noexcept { pipeline_->fail(); }
+  // Waits until the checkpointer has caught up (C7). Holds nothing. Errors: those of a checkpoint
+  // that keeps failing.
+  Result<void> wait_for_room();
+
+ private:
+  DatabaseCore(std::filesystem::path directory, const Options& options, engine::FileSystem& files);
+  Result<void> open_parts();
+  Result<void> replay(Timestamp at, std::string_view entry);
+  Result<void> commit_catalogue_change(
+      std::size_t bytes,
+      const std::function<CommitPipeline::Outcome(engine::LogReservation)>& commit);
+  void require_no_transactions() const;
+  Result<void> settle_base();
+  Error keyspace_busy(std::string_view name, const SnapshotRegistry::Oldest& oldest) const;
+
+  const std::filesystem::path directory_;
+  const Options options_;
+  engine::FileSystem& files_;
+  std::uint64_t fork_generation_;
+
+  // In the order of their dependence; destroyed in reverse.
+  std::optional<engine::OwnerLock> owner_;
+  std::unique_ptr<engine::Base> base_;
+  std::unique_ptr<engine::CommitLog> log_;
+  VersionStore store_;
+  Catalog catalog_;
+  std::unique_ptr<SnapshotRegistry> registry_;
+  std::unique_ptr<CommitPipeline> pipeline_;
+  std::unique_ptr<Reclaimer> reclaimer_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  std::unique_ptr<Background> background_;
+
+  std::atomic<std::uint64_t> next_transaction_id_{0};
+  std::atomic<std::uint64_t> next_write_sequence_{0};
+  std::array<std::atomic<std::uint64_t>, 32> aborted_{};
+  std::atomic<std::uint64_t> retries_{0};
+  Timestamp last_replayed_;
+  bool open_ = false;
+
+  std::atomic<bool> observed_{false};
+  using Observers = std::vector<std::shared_ptr<Observer>>;
+  mutable Mutex observers_mutex_;
+  std::shared_ptr<const Observers> observers_ ISOLDE_GUARDED_BY(observers_mutex_);
+};
+
+}  // namespace isolde::mvcc
+
+namespace isolde {
+
+// What tests may do that users can't.
+struct DatabaseInternals {
+  static Result<Database> open(const std::filesystem::path& directory, const Options& options,
+                               engine::FileSystem& files);
+  static mvcc::DatabaseCore& core(Database& database) noexcept;
+  // As if the process had been killed: see DatabaseCore::abandon.
+  static void abandon(Database database) noexcept;
+};
+
+}  // namespace isolde

@@ -1,0 +1,229 @@
+#include "mvcc/reclaimer.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "engine/yield_point.h"
+
+namespace isolde::mvcc {
+namespace {
+
+constexpr int chains_in_a_slice = 256;
+constexpr int tries_while_pending = 64;
+constexpr std::uint64_t fewest_superseded_worth_a_pass = 1024;
+
+// True if a live snapshot sees the version: s with version <= s < the next newer one.
+bool is_seen(const LiveSet& live, std::uint64_t commit, std::uint64_t next_newer) {
+  const auto first = std::lower_bound(live.snapshots.begin(), live.snapshots.end(), commit);
+  return first != live.snapshots.end() && *first < next_newer;
+}
+
+}  // namespace
+
+Reclaimer::Reclaimer(VersionStore& store, SnapshotRegistry& registry, CommitPipeline& pipeline,
+                     engine::CommitLog& log, engine::Base& base, std::size_t max_version_memory)
+    : store_(store),
+      registry_(registry),
+      pipeline_(pipeline),
+      log_(log),
+      base_(base),
+      max_version_memory_(max_version_memory) {
+  reached_.push_back({base.version().value, base.at().value});
+}
+
+Reclaimer::~Reclaimer() {
+  for (Retired& retired : retired_) destroy(retired);
+  destroy(open_);
+}
+
+void Reclaimer::destroy(Retired& retired) noexcept {
+  for (Version* version : retired.versions) Version::destroy(version);
+  for (Chain* chain : retired.chains) DestroyChain{}(chain);
+}
+
+bool Reclaimer::is_worth_a_pass() const noexcept {
+  if (pass_wanted_.load(std::memory_order_relaxed)) return true;
+  // A pass visits every chain: let at least a quarter as many versions be superseded in between.
+  const std::uint64_t superseded =
+      store_.superseded() - superseded_at_last_pass_.load(std::memory_order_relaxed);
+  return superseded >= std::max(fewest_superseded_worth_a_pass, store_.chains() / 4) ||
+         store_.old_bytes() > max_version_memory_;
+}
+
+bool Reclaimer::has_news() {
+  MutexLock lock(mutex_);
+  if (!retired_.empty()) free_retired();
+  if (store_.chains() == 0) return false;
+  LiveSet live;
+  std::uint64_t durable = 0;
+  if (!collect(live, durable)) return true;
+  const bool news =
+      live.snapshots.front() != oldest_at_last_pass_ || live.oldest_view != view_at_last_pass_;
+  oldest_at_last_pass_ = live.snapshots.front();
+  view_at_last_pass_ = live.oldest_view;
+  return news;
+}
+
+void Reclaimer::run() {
+  pass();
+  while (enforce_memory_limit()) pass();
+}
+
+// Only a snapshot below what is durable pins anything that could go.
+bool Reclaimer::enforce_memory_limit() {
+  if (store_.old_bytes() <= max_version_memory_) return false;
+  const auto oldest = registry_.oldest();
+  if (oldest.slot == nullptr || oldest.snapshot >= log_.durable().value) return false;
+  return SnapshotRegistry::mark_too_old(oldest);
+}
+
+void Reclaimer::pass() {
+  superseded_at_last_pass_.store(store_.superseded(), std::memory_order_relaxed);
+  pass_wanted_.store(false, std::memory_order_relaxed);
+  registry_.take_idle_views(false);
+  store_.merge_pending();
+  std::string key;
+  KeyspaceId keyspace{0};
+  for (;;) {
+    MutexLock lock(mutex_);
+    const bool more = slice(key, keyspace);
+    free_retired();
+    if (!more) break;
+  }
+  MutexLock lock(mutex_);
+  seal_retired();
+  free_retired();
+}
+
+bool Reclaimer::collect(LiveSet& live, std::uint64_t& durable) {
+  for (int tries = 0; tries < tries_while_pending; ++tries) {
+    live = {};
+    const std::uint64_t visible = pipeline_.visible();
+    durable = std::min(log_.durable().value, visible);
+    ISOLDE_YIELD("reclaim: visible read");
+    live.snapshots.push_back(visible);
+    live.snapshots.push_back(durable);
+    live.snapshots.insert(live.snapshots.end(), steps_.begin(), steps_.end());
+    registry_.collect(live);
+    if (!live.pending) return true;
+    std::this_thread::yield();
+  }
+  return false;
+}
+
+// The newest commit that every live view of the base has (I3).
+std::uint64_t Reclaimer::base_reaches(const LiveSet& live) const {
+  std::uint64_t at = 0;
+  for (const Reached& reached : reached_) {
+    if (reached.version <= live.oldest_view) at = reached.at;
+  }
+  return at;
+}
+
+bool Reclaimer::slice(std::string& key, KeyspaceId& keyspace) {
+  LiveSet live;
+  std::uint64_t durable = 0;
+  if (!collect(live, durable)) {
+    pass_wanted_.store(true, std::memory_order_relaxed);
+    return false;
+  }
+  ISOLDE_YIELD("reclaim: live set collected");
+  const std::uint64_t in_every_view = base_reaches(live);
+  const std::uint64_t oldest = live.snapshots.front();
+  std::vector<Candidate> candidates;
+  Chain* chain = store_.order().first_at_or_after({keyspace, key});
+  for (int n = 0; chain != nullptr && n < chains_in_a_slice; ++n, chain = chain->link(0).load()) {
+    prune(*chain, live, durable);
+    Version* newest = chain->newest.load();
+    if (newest->commit <= in_every_view && newest->commit <= oldest) {
+      candidates.push_back({chain, newest});
+    }
+  }
+  const bool more = chain != nullptr;
+  if (more) {
+    key = chain->key();
+    keyspace = chain->keyspace;
+  }
+  if (!candidates.empty()) drop(candidates);
+  return more;
+}
+
+void Reclaimer::prune(Chain& chain, const LiveSet& live, std::uint64_t durable) {
+  Version* kept = chain.newest.load();
+  while (Version* version = kept->older.load()) {
+    if (version->commit > durable || is_seen(live, version->commit, kept->commit)) {
+      kept = version;
+      continue;
+    }
+    ISOLDE_YIELD("reclaim: before unlink");
+    // The unlinked version keeps its own link: a reader who stands on it goes on (R5).
+    kept->older.store(version->older.load());
+    store_.forget_version(*version, true);
+    open_.versions.push_back(version);
+  }
+}
+
+void Reclaimer::drop(const std::vector<Candidate>& candidates) {
+  ISOLDE_YIELD("reclaim: before drop");
+  MutexLock lock(pipeline_.mutex());
+  for (const Candidate& candidate : candidates) {
+    Chain& chain = *candidate.chain;
+    // Installed to since it was looked at: no longer what the base has.
+    if (chain.newest.load() != candidate.newest) continue;
+    store_.unlink(chain);
+    for (const Version* version = candidate.newest; version != nullptr;
+         version = version->older.load()) {
+      store_.forget_version(*version, version != candidate.newest);
+    }
+    open_.chains.push_back(&chain);
+  }
+}
+
+// From here on no new reader can reach what is open: those inside an operation now are the last.
+void Reclaimer::seal_retired() {
+  if (open_.versions.empty() && open_.chains.empty()) return;
+  open_.busy = registry_.busy_slots();
+  retired_.push_back(std::exchange(open_, {}));
+}
+
+void Reclaimer::free_retired() {
+  while (!retired_.empty() && SnapshotRegistry::all_left(retired_.front().busy)) {
+    destroy(retired_.front());
+    retired_.pop_front();
+  }
+  if (open_.versions.size() + open_.chains.size() >= 16'384) seal_retired();
+}
+
+std::vector<std::uint64_t> Reclaimer::begin_checkpoint(std::uint64_t limit) {
+  MutexLock lock(mutex_);
+  const std::uint64_t from = base_.at().value;
+  for (std::uint64_t to = std::min(log_.durable().value, limit); to > from;
+       to = from + (to - from) / 2) {
+    steps_.push_back(to);
+  }
+  return steps_;
+}
+
+void Reclaimer::note_base_version() {
+  MutexLock lock(mutex_);
+  reached_.push_back({base_.version().value, base_.at().value});
+}
+
+void Reclaimer::end_checkpoint() {
+  MutexLock lock(mutex_);
+  steps_.clear();
+  reached_.push_back({base_.version().value, base_.at().value});
+  // Versions older than what any view still shows say no more than the first that is left.
+  const LiveSet live = [&] {
+    LiveSet set;
+    registry_.collect(set);
+    return set;
+  }();
+  while (reached_.size() > 2 && reached_[1].version <= live.oldest_view && !live.pending) {
+    reached_.pop_front();
+  }
+  pass_wanted_.store(true, std::memory_order_relaxed);
+}
+
+}  // namespace isolde::mvcc

@@ -1,0 +1,181 @@
+#include "mvcc/refusals.h"
+
+#include <utility>
+
+#include "mvcc/commit_pipeline.h"
+
+namespace isolde::mvcc {
+namespace {
+
+Error about_key(ErrorCode code, std::string_view keyspace, std::string_view key,
+                std::string message) {
+  Evidence evidence;
+  evidence.keyspace = keyspace;
+  evidence.key = std::string(key);
+  return {code, std::move(message), std::move(evidence)};
+}
+
+std::string place(std::string_view keyspace, std::string_view key) {
+  return "key " + isolde::quoted(key) + " in keyspace " + isolde::quoted(keyspace);
+}
+
+}  // namespace
+
+std::string describe(const TransactionRef& transaction) {
+  if (transaction.id.value == 0) return "an earlier transaction";
+  std::string text = "T" + std::to_string(transaction.id.value);
+  if (!transaction.label.empty()) text += " " + isolde::quoted(transaction.label);
+  return text;
+}
+
+Error used_twice() {
+  return {
+      ErrorCode::invalid_argument,
+      "this transaction is inside another operation: it is used by two threads at once, or from "
+      "within its own scan; give each thread its own transaction, and use a cursor to work on "
+      "what it walks over"};
+}
+
+Error transaction_finished() {
+  return {ErrorCode::transaction_finished,
+          "this transaction has ended (by commit, rollback or an error); begin a new one"};
+}
+
+Error lock_wait_refused() {
+  return {ErrorCode::invalid_argument,
+          "nowait and skip_locked mean something only where locks are taken: an optimistic "
+          "transaction takes none, use LockWait::wait"};
+}
+
+Error keyspace_not_found(std::string_view name) {
+  Evidence evidence;
+  evidence.keyspace = name;
+  return {ErrorCode::keyspace_not_found,
+          "there is no keyspace " + isolde::quoted(name) +
+              " in this database (never created, or dropped); Database::keyspace creates it",
+          std::move(evidence)};
+}
+
+Error read_only_refused(bool whole_database) {
+  return {ErrorCode::read_only, whole_database
+                                    ? "the database was opened read-only; open it without "
+                                      "Options::read_only to write"
+                                    : "the transaction was begun read-only; begin it without "
+                                      "TransactionOptions::read_only to write"};
+}
+
+std::optional<Error> check_key(std::string_view key) {
+  if (key.empty()) {
+    return Error(ErrorCode::key_empty, "the key is empty; a key has 1 to 511 bytes");
+  }
+  if (key.size() > max_key_bytes) {
+    Evidence evidence;
+    evidence.key = std::string(key.substr(0, max_key_bytes));
+    return Error(ErrorCode::key_too_long,
+                 "the key " + isolde::quoted(key) + " has " + std::to_string(key.size()) +
+                     " bytes; a key has 1 to 511",
+                 std::move(evidence));
+  }
+  return std::nullopt;
+}
+
+Error value_too_large(std::string_view keyspace, std::string_view key, std::size_t bytes) {
+  return about_key(ErrorCode::value_too_large, keyspace, key,
+                   "the value for " + place(keyspace, key) + " has " + std::to_string(bytes) +
+                       " bytes; at most " + std::to_string(max_value_bytes) + " are allowed");
+}
+
+Error transaction_too_large(std::string_view verb, std::size_t bytes, std::size_t limit) {
+  return {ErrorCode::transaction_too_large,
+          "the transaction has " + std::string(verb) + " " + std::to_string(bytes) +
+              " bytes; Options::max_transaction_bytes allows " + std::to_string(limit) +
+              ": split it, or raise the limit"};
+}
+
+Error already_exists(std::string_view keyspace, std::string_view key) {
+  return about_key(ErrorCode::already_exists, keyspace, key,
+                   place(keyspace, key) + " already exists; use put to replace its value");
+}
+
+Error compare_failed(std::string_view keyspace, std::string_view key,
+                     std::optional<std::string_view> found) {
+  return about_key(ErrorCode::compare_failed, keyspace, key,
+                   place(keyspace, key) + " does not have the expected value: it " +
+                       (found ? "is " + isolde::quoted(*found) : std::string("is absent")));
+}
+
+Error not_a_sum(std::string_view keyspace, std::string_view key, std::string_view found,
+                std::int64_t delta) {
+  return about_key(ErrorCode::invalid_argument, keyspace, key,
+                   "cannot add " + std::to_string(delta) + " to " + place(keyspace, key) +
+                       ": its value " + isolde::quoted(found) +
+                       " is not a decimal integer, or the sum does not fit in 64 bits");
+}
+
+Error savepoint_not_found() {
+  return {ErrorCode::invalid_argument,
+          "the savepoint is gone: it was released, or rolled back over, or belongs to another "
+          "transaction"};
+}
+
+Error out_of_memory(std::string_view doing) {
+  return {ErrorCode::out_of_memory,
+          "out of memory while " + std::string(doing) + "; nothing was changed"};
+}
+
+Error conflict(const Refusal& refusal, std::string_view keyspace, TransactionRef self,
+               Isolation isolation) {
+  const std::string writer = describe(refusal.culprit);
+  const std::string what = place(keyspace, refusal.key);
+  const std::string at = " at commit " + std::to_string(refusal.conflict);
+  const std::string snapshot = std::to_string(refusal.snapshot);
+  std::string message;
+  switch (refusal.kind) {
+    case Refusal::Kind::newer_in_range:
+      message = writer + " changed " + what + at + ", inside a range that " + describe(self) +
+                " had observed at snapshot " + snapshot;
+      break;
+    case Refusal::Kind::condition_failed:
+      message = what + " no longer allows what " + describe(self) + " found possible: " + writer +
+                " changed it" + at;
+      break;
+    default:
+      message = writer + " changed " + what + at + ", after " + describe(self) +
+                (refusal.was_read ? " had read it at snapshot "
+                                  : ", which writes it too, took its snapshot ") +
+                snapshot;
+      break;
+  }
+  message += "; run the transaction again";
+  Evidence evidence;
+  evidence.keyspace = keyspace;
+  evidence.key = refusal.key;
+  evidence.range = refusal.range;
+  evidence.self = std::move(self);
+  evidence.culprit = refusal.culprit;
+  evidence.snapshot = Timestamp{refusal.snapshot};
+  evidence.conflict = Timestamp{refusal.conflict};
+  const ErrorCode code = isolation == Isolation::serializable ? ErrorCode::serialization_failure
+                                                              : ErrorCode::write_conflict;
+  return {code, std::move(message), std::move(evidence)};
+}
+
+Error snapshot_too_old(TransactionRef self, std::uint64_t snapshot, std::chrono::nanoseconds age,
+                       std::size_t max_version_memory) {
+  const auto age_ms = std::chrono::duration_cast<std::chrono::milliseconds>(age).count();
+  std::string message = "the snapshot of " +
+                        (self.id.value == 0 && self.label.empty() ? std::string("this transaction")
+                         : self.id.value == 0 ? "transaction " + isolde::quoted(self.label)
+                                              : describe(self)) +
+                        " (at commit " + std::to_string(snapshot) + ", " + std::to_string(age_ms) +
+                        " ms old) was the oldest, and was given up because old versions exceeded "
+                        "Options::max_version_memory of " +
+                        std::to_string(max_version_memory) +
+                        " bytes; run it again, in shorter transactions";
+  Evidence evidence;
+  evidence.self = std::move(self);
+  evidence.snapshot = Timestamp{snapshot};
+  return {ErrorCode::snapshot_too_old, std::move(message), std::move(evidence)};
+}
+
+}  // namespace isolde::mvcc

@@ -1,0 +1,45 @@
+// The errors of transactions, each phrased once: what, where, who, and what to do.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "isolde/error.h"
+#include "isolde/types.h"
+
+namespace isolde::mvcc {
+
+struct Refusal;
+
+Error used_twice();
+Error transaction_finished();
+Error lock_wait_refused();
+Error keyspace_not_found(std::string_view name);
+Error read_only_refused(bool whole_database);
+Error value_too_large(std::string_view keyspace, std::string_view key, std::size_t bytes);
+Error transaction_too_large(std::string_view verb, std::size_t bytes, std::size_t limit);
+Error already_exists(std::string_view keyspace, std::string_view key);
+Error compare_failed(std::string_view keyspace, std::string_view key,
+                     std::optional<std::string_view> found);
+Error not_a_sum(std::string_view keyspace, std::string_view key, std::string_view found,
+                std::int64_t delta);
+Error savepoint_not_found();
+Error out_of_memory(std::string_view doing);
+Error snapshot_too_old(TransactionRef self, std::uint64_t snapshot, std::chrono::nanoseconds age,
+                       std::size_t max_version_memory);
+
+// Why a commit was refused for what another transaction had committed.
+Error conflict(const Refusal& refusal, std::string_view keyspace, TransactionRef self,
+               Isolation isolation);
+
+// Nothing if the key is 1 to 511 bytes.
+std::optional<Error> check_key(std::string_view key);
+
+// "T12 'transfer'", "T12", or what is known of it.
+std::string describe(const TransactionRef& transaction);
+
+}  // namespace isolde::mvcc

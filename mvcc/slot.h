@@ -1,0 +1,80 @@
+// A slot: the place of one transaction in the snapshot registry.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "engine/base.h"
+#include "isolde/stats.h"
+#include "isolde/types.h"
+#include "mvcc/write_set.h"
+
+namespace isolde::mvcc {
+
+class TransactionCore;
+
+// Words that a slot publishes instead of a snapshot.
+inline constexpr std::uint64_t no_snapshot = ~std::uint64_t{0};
+inline constexpr std::uint64_t too_old = ~std::uint64_t{0} - 1;
+inline constexpr std::uint64_t no_view = ~std::uint64_t{0};
+
+// Counters of one slot; written by its owner only, read by anyone.
+struct SlotCounters {
+  using Counter = std::atomic<std::uint64_t>;
+  Counter begun{0};
+  Counter committed{0};
+  Counter committed_writing{0};
+  Counter rolled_back{0};
+
+  static void bump(Counter& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+};
+
+// A LatencyHistogram that its owner records into while others read.
+struct SharedHistogram {
+  std::array<std::atomic<std::uint64_t>, LatencyHistogram::bucket_count> buckets{};
+  std::atomic<std::int64_t> total_ns{0};
+  std::atomic<std::int64_t> maximum_ns{0};
+
+  void record(std::chrono::nanoseconds duration) noexcept;
+  void merge_into(LatencyHistogram& histogram) const noexcept;
+};
+
+// Thread safety: the atomics by anyone; the rest by whoever holds the gate: the owner while busy,
+// the reclaimer while taken. `writes` has a latch of its own.
+//
+// Invariant: a slot that is busy and has no published snapshot is pending (R1).
+struct alignas(128) Slot {
+  // The gate's bits; above them a count that changes with each operation.
+  static constexpr std::uint64_t claimed = 1;
+  static constexpr std::uint64_t busy = 2;
+  static constexpr std::uint64_t taken = 4;
+  static constexpr std::uint64_t count_unit = 8;
+
+  std::atomic<std::uint64_t> gate{0};
+  std::atomic<std::uint64_t> snapshot{no_snapshot};
+  std::atomic<std::uint64_t> pinned{no_snapshot};
+  std::atomic<std::uint64_t> view_version{no_view};
+
+  engine::BaseView view;
+  std::uint64_t view_serial = 0;  // grows with each renewal: cursors bind anew
+  WriteSet writes;
+  SlotCounters counters;
+  SharedHistogram commit_latency;
+  std::atomic<std::int64_t> snapshot_taken_ns{0};  // steady clock, when the oldest one was taken
+  std::uint32_t index = 0;
+  std::unique_ptr<TransactionCore> core;  // made once, used by one transaction after the other
+
+  Slot();
+  ~Slot();
+
+  bool is_too_old() const noexcept {
+    return snapshot.load() == too_old || pinned.load() == too_old;
+  }
+};
+
+}  // namespace isolde::mvcc

@@ -1,0 +1,131 @@
+// The public Transaction and Cursor: their cores, with a full memory turned into an error.
+#include "isolde/transaction.h"
+
+#include <new>
+#include <utility>
+
+#include "mvcc/cursor_core.h"
+#include "mvcc/refusals.h"
+#include "mvcc/transaction_core.h"
+
+namespace isolde {
+namespace {
+
+// Nothing is changed before all memory that an operation needs is there.
+template <typename Work>
+auto guarded(Work&& work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return mvcc::out_of_memory("running an operation of a transaction");
+  }
+}
+
+}  // namespace
+
+Transaction::Transaction(Transaction&& other) noexcept
+    : core_(std::exchange(other.core_, nullptr)) {}
+
+Transaction& Transaction::operator=(Transaction&& other) noexcept {
+  if (this != &other) {
+    if (core_ != nullptr) core_->finish();
+    core_ = std::exchange(other.core_, nullptr);
+  }
+  return *this;
+}
+
+Transaction::~Transaction() {
+  if (core_ != nullptr) core_->finish();
+}
+
+Result<std::optional<std::string_view>> Transaction::get(const Keyspace& keyspace,
+                                                         std::string_view key,
+                                                         ReadOptions options) {
+  return guarded(
+      [&] { return core_->get(keyspace, key, ReadMode::plain, LockWait::wait, options.tracked); });
+}
+
+Result<std::optional<std::string_view>> Transaction::get_for_update(const Keyspace& keyspace,
+                                                                    std::string_view key,
+                                                                    LockWait lock_wait) {
+  return guarded([&] { return core_->get(keyspace, key, ReadMode::for_update, lock_wait, true); });
+}
+
+Result<std::optional<std::string_view>> Transaction::get_for_share(const Keyspace& keyspace,
+                                                                   std::string_view key,
+                                                                   LockWait lock_wait) {
+  return guarded([&] { return core_->get(keyspace, key, ReadMode::for_share, lock_wait, true); });
+}
+
+Result<void> Transaction::put(const Keyspace& keyspace, std::string_view key,
+                              std::string_view value) {
+  return guarded([&] { return core_->put(keyspace, key, value); });
+}
+
+Result<void> Transaction::erase(const Keyspace& keyspace, std::string_view key) {
+  return guarded([&] { return core_->erase(keyspace, key); });
+}
+
+Result<void> Transaction::insert(const Keyspace& keyspace, std::string_view key,
+                                 std::string_view value) {
+  return guarded([&] { return core_->insert(keyspace, key, value); });
+}
+
+Result<std::int64_t> Transaction::add(const Keyspace& keyspace, std::string_view key,
+                                      std::int64_t delta) {
+  return guarded([&] { return core_->add(keyspace, key, delta); });
+}
+
+Result<void> Transaction::compare_and_set(const Keyspace& keyspace, std::string_view key,
+                                          std::string_view expected, std::string_view value) {
+  return guarded([&] { return core_->compare_and_set(keyspace, key, expected, value); });
+}
+
+Result<std::size_t> Transaction::scan_with(const Keyspace& keyspace, const KeyRange& range,
+                                           const ScanOptions& options, void* context,
+                                           VisitFunction visit) {
+  return guarded([&] { return core_->scan(keyspace, range, options, context, visit); });
+}
+
+Result<Cursor> Transaction::cursor(const Keyspace& keyspace, KeyRange range, ScanOptions options) {
+  return guarded([&]() -> Result<Cursor> {
+    auto core = core_->cursor(keyspace, range, options);
+    if (!core) return core.error();
+    return Cursor(std::move(*core));
+  });
+}
+
+Result<Savepoint> Transaction::savepoint() {
+  return guarded([&] { return core_->savepoint(); });
+}
+Result<void> Transaction::rollback_to(Savepoint savepoint) {
+  return guarded([&] { return core_->rollback_to(savepoint); });
+}
+Result<void> Transaction::release(Savepoint savepoint) {
+  return guarded([&] { return core_->release(savepoint); });
+}
+Result<Timestamp> Transaction::commit() {
+  return guarded([&] { return core_->commit(); });
+}
+Result<void> Transaction::rollback() {
+  return guarded([&] { return core_->rollback(); });
+}
+
+bool Transaction::active() const noexcept { return core_->active(); }
+TransactionId Transaction::id() const { return core_->id(); }
+Isolation Transaction::isolation() const noexcept { return core_->isolation(); }
+Locking Transaction::locking() const noexcept { return core_->locking(); }
+std::string_view Transaction::label() const noexcept { return core_->label(); }
+bool Transaction::read_only() const noexcept { return core_->read_only(); }
+std::optional<Timestamp> Transaction::snapshot() const noexcept { return core_->snapshot(); }
+
+Cursor::Cursor(std::unique_ptr<mvcc::CursorCore> core) noexcept : core_(std::move(core)) {}
+Cursor::Cursor(Cursor&&) noexcept = default;
+Cursor& Cursor::operator=(Cursor&&) noexcept = default;
+Cursor::~Cursor() = default;
+
+Result<std::optional<Entry>> Cursor::next() {
+  return guarded([&] { return core_->next(); });
+}
+
+}  // namespace isolde

@@ -1,0 +1,217 @@
+// The end of a transaction: commit in steps (mvcc/README.md), rollback.
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <numeric>
+#include <utility>
+
+#include "engine/yield_point.h"
+#include "mvcc/database_core.h"
+#include "mvcc/refusals.h"
+#include "mvcc/transaction_core.h"
+
+namespace isolde::mvcc {
+namespace {
+
+// Reads of up to this many keys, and of no range, are validated inside the critical section.
+constexpr std::size_t keys_validated_inside = 32;
+
+std::size_t encoded_bytes(const WriteSet& writes) {
+  std::size_t bytes = 0;
+  for (const auto& [key, write] : writes.writes()) {
+    bytes += engine::CommitRecord::bytes_of(key.key, {}) + write.version->capacity;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Result<Timestamp> TransactionCore::commit() {
+  {
+    Operation operation(*this);
+    if (auto refusal = operation.refusal()) return *refusal;
+    if (slot_.writes.empty() && !reads_for_update_) {
+      if (auto refusal = check_snapshot()) return *refusal;
+      drop_private_state();
+    }
+  }
+  // Reads alone depend on nothing: their snapshot was a committed state.
+  if (!active_) return finish_commit(Timestamp{last_snapshot_}, observed_);
+  return commit_through_pipeline();
+}
+
+Result<Timestamp> TransactionCore::commit_through_pipeline() {
+  const auto start = std::chrono::steady_clock::now();
+  const bool writes = !slot_.writes.empty();
+  PreparedCommit prepared;
+  if (writes) {
+    // Waits come first, while nothing is held (W1).
+    if (auto room = database_.wait_for_room(); !room) return refused_to_wait(room.error());
+    const std::size_t bytes = encoded_bytes(slot_.writes);
+    auto reservation = database_.log().reserve(bytes);
+    if (!reservation) return refused_to_wait(reservation.error());
+    prepared.reservation = std::move(*reservation);
+    prepared.record.reserve(bytes);
+  }
+  CommitPipeline::Outcome outcome;
+  {
+    Operation operation(*this);
+    if (auto refusal = operation.refusal()) return *refusal;
+    if (auto ready = prepare_read(); !ready) return ready.error();
+    auto passed = pass_pipeline(prepared);
+    if (!passed) return passed.error();
+    outcome = std::move(*passed);
+    if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
+      Error error = phrase(*outcome.refusal);
+      if (!ends_transaction(error.code())) return error;
+      return end_with(std::move(error));
+    }
+    ISOLDE_YIELD("commit: before private copies go");
+    if (!writes) outcome.commit = last_snapshot_;
+    drop_private_state(writes);
+  }
+  auto durable = finish_commit(Timestamp{outcome.commit},
+                               writes ? std::max(observed_, outcome.commit) : observed_);
+  if (writes) {
+    slot_.commit_latency.record(std::chrono::steady_clock::now() - start);
+    if (durable) SlotCounters::bump(slot_.counters.committed_writing);
+  }
+  return durable;
+}
+
+// An error before anything began: the transaction is as it was, unless the database has failed.
+Error TransactionCore::refused_to_wait(const Error& error) {
+  if (!ends_transaction(error.code())) return error;
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  return end_with(error);
+}
+
+Result<CommitPipeline::Outcome> TransactionCore::pass_pipeline(PreparedCommit& prepared) {
+  prepared.slot = &slot_;
+  prepared.isolation = options_.isolation;
+  if (keeps_snapshot()) prepared.snapshot = snapshot_;
+  prepared.reads = &reads_;
+  prepared.recent = std::make_unique<RecentCommit>();
+  prepared.recent->id = id();
+  prepared.recent->label = options_.label;
+  prepared.recent->chains.reserve(slot_.writes.size());
+  for (;;) {
+    if (auto ready = prepare_writes(prepared); !ready) return ready.error();
+    if (!reads_.ranges().empty() || reads_.keys().size() > keys_validated_inside) {
+      auto outside = database_.pipeline().validate_outside(prepared);
+      if (outside.kind == CommitPipeline::Outcome::Kind::refused) return outside;
+      prepared.validated_at = outside.commit;
+      index_reads(prepared);
+      ISOLDE_YIELD("commit: validated outside");
+    }
+    auto outcome = database_.pipeline().commit(prepared);
+    if (outcome.kind != CommitPipeline::Outcome::Kind::prepare_again) return outcome;
+  }
+}
+
+void TransactionCore::index_reads(PreparedCommit& prepared) const {
+  if (!prepared.reads_by_hash.empty()) return;
+  prepared.reads_by_hash.resize(reads_.keys().size());
+  std::iota(prepared.reads_by_hash.begin(), prepared.reads_by_hash.end(), std::uint32_t{0});
+  std::sort(prepared.reads_by_hash.begin(), prepared.reads_by_hash.end(),
+            [&](std::uint32_t a, std::uint32_t b) {
+              return reads_.keys()[a].hash < reads_.keys()[b].hash;
+            });
+}
+
+// C1: all that may fail. The slot is busy, its view registered.
+Result<void> TransactionCore::prepare_writes(PreparedCommit& prepared) {
+  if (prepared.writes.empty()) {
+    prepared.writes.reserve(slot_.writes.size());
+    for (auto& [key, write] : slot_.writes.writes_for_install()) {
+      PreparedWrite item;
+      item.keyspace = key.keyspace;
+      item.key = key.key;
+      item.hash = VersionStore::hash(key.keyspace, key.key);
+      item.write = &write;
+      prepared.encode_late = prepared.encode_late || write.delta.has_value();
+      prepared.writes.push_back(std::move(item));
+    }
+    if (!prepared.encode_late) encode(prepared.writes, prepared.record);
+  }
+  for (PreparedWrite& write : prepared.writes) {
+    write.chain = database_.store().find(write.keyspace, write.key, write.hash);
+    if (write.chain != nullptr || write.fresh) continue;
+    ISOLDE_YIELD("commit: no chain");
+    auto fresh = fresh_chain(write);
+    if (!fresh) return fresh.error();
+    write.fresh = std::move(*fresh);
+  }
+  return {};
+}
+
+// A chain with the base image at its bottom (I2): what the base, or nobody, had before.
+Result<ChainPtr> TransactionCore::fresh_chain(const PreparedWrite& write) {
+  const engine::BaseLookup image = slot_.view.get(write.keyspace, write.key);
+  if (image.status == engine::BaseLookup::Status::failed) {
+    return database_.base().read_error(image.failure);
+  }
+  ISOLDE_YIELD("commit: base image fetched");
+  ChainPtr chain(Chain::create(write.keyspace, write.key, write.hash, OrderedIndex::draw_height()));
+  const bool found = image.status == engine::BaseLookup::Status::found;
+  chain->newest.store(Version::create(found ? std::optional(image.value) : std::nullopt));
+  return chain;
+}
+
+// I6: acknowledged means durable, and so is all that was observed. Nothing is held here (W1).
+Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t needed) {
+  const bool waits = database_.options().durability.kind != Durability::Kind::periodic;
+  if (waits && needed > database_.log().durable().value) {
+    auto persisted = database_.log().persist(Timestamp{needed});
+    if (!persisted) {
+      database_.note_log_failure();
+      const Error& error = persisted.error();
+      database_.note_abort(error.code());
+      if (database_.is_observed()) {
+        id();
+        database_.notify([&](Observer& observer) { observer.on_abort(event_self(), &error); });
+      }
+      return error;
+    }
+  }
+  SlotCounters::bump(slot_.counters.committed);
+  if (database_.is_observed()) {
+    id();
+    database_.notify([&](Observer& observer) { observer.on_commit(event_self(), commit); });
+  }
+  return commit;
+}
+
+Result<void> TransactionCore::rollback() {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) {
+    if (refusal->code() == ErrorCode::transaction_finished) return {};
+    return *refusal;
+  }
+  drop_private_state();
+  SlotCounters::bump(slot_.counters.rolled_back);
+  if (database_.is_observed()) {
+    id();
+    events_.push_back(
+        [](Observer& observer, const EventTransaction& self) { observer.on_abort(self, nullptr); });
+  }
+  return {};
+}
+
+Error TransactionCore::phrase(const Refusal& refusal) {
+  switch (refusal.kind) {
+    case Refusal::Kind::snapshot_too_old:
+      return too_old_error();
+    case Refusal::Kind::database_failed:
+      return database_.log().failure();
+    case Refusal::Kind::keyspace_dropped:
+      return keyspace_not_found(database_.catalog().name_of(refusal.keyspace));
+    default:
+      break;
+  }
+  return conflict(refusal, database_.catalog().name_of(refusal.keyspace), {id(), options_.label},
+                  options_.isolation);
+}
+
+}  // namespace isolde::mvcc

@@ -1,0 +1,313 @@
+#include "mvcc/transaction_core.h"
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include "engine/yield_point.h"
+#include "mvcc/cursor_core.h"
+#include "mvcc/database_core.h"
+#include "mvcc/refusals.h"
+
+namespace isolde::mvcc {
+namespace {
+
+// A few milliseconds of resolution are plenty for the age of a snapshot, and cost little.
+std::int64_t coarse_now_ns() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+}  // namespace
+
+bool Operation::enter(TransactionCore& transaction) noexcept {
+  return SnapshotRegistry::enter(transaction.slot_);
+}
+
+std::optional<Error> Operation::refusal() const {
+  if (!entered_) return used_twice();
+  if (!transaction_.active_) return transaction_finished();
+  return std::nullopt;
+}
+
+void TransactionCore::start(const TransactionOptions& options) {
+  if (options_.label != options.label) {
+    MutexLock lock(label_mutex_);
+    options_.label = options.label;
+  }
+  options_.isolation = options.isolation;
+  options_.locking = options.locking;
+  options_.read_only = options.read_only;
+  active_ = true;
+  ++serial_;
+  id_.store(0, std::memory_order_relaxed);
+  snapshot_ = no_snapshot;
+  last_snapshot_ = database_.pipeline().visible();
+  observed_ = 0;
+  savepoint_serial_ = 0;
+  SlotCounters::bump(slot_.counters.begun);
+  if (database_.is_observed()) {
+    id();
+    database_.notify([&](Observer& observer) { observer.on_begin(event_self()); });
+  }
+}
+
+void TransactionCore::finish() noexcept {
+  if (active_) static_cast<void>(rollback());
+  SnapshotRegistry::release(slot_);
+}
+
+TransactionId TransactionCore::id() {
+  if (id_if_known().value == 0) {
+    id_.store(database_.next_transaction_id().value, std::memory_order_relaxed);
+  }
+  return id_if_known();
+}
+
+std::optional<Timestamp> TransactionCore::snapshot() const noexcept {
+  if (!keeps_snapshot() || snapshot_ == no_snapshot) return std::nullopt;
+  return Timestamp{snapshot_};
+}
+
+TransactionRef TransactionCore::reference() const {
+  MutexLock lock(label_mutex_);
+  return {id_if_known(), options_.label};
+}
+
+EventTransaction TransactionCore::event_self() const {
+  return {id_if_known(), options_.label, options_.isolation, options_.locking};
+}
+
+// R1, for one operation or, at repeatable read and above, for all of them.
+Result<void> TransactionCore::prepare_read() {
+  if (auto fresh = database_.registry().refresh_view(slot_); !fresh) return fresh;
+  take_snapshot();
+  return {};
+}
+
+void TransactionCore::take_snapshot() noexcept {
+  if (snapshot_ != no_snapshot) return;
+  snapshot_ = database_.pipeline().visible();
+  last_snapshot_ = snapshot_;
+  ISOLDE_YIELD("read: visible read");
+  slot_.snapshot.store(snapshot_);
+  ISOLDE_YIELD("read: published");
+  if (keeps_snapshot()) slot_.snapshot_taken_ns.store(coarse_now_ns(), std::memory_order_relaxed);
+}
+
+// Below repeatable read: keeps what was read at this snapshot from being reclaimed until the end,
+// or until the cursors are closed.
+void TransactionCore::pin_snapshot() noexcept {
+  if (keeps_snapshot() || slot_.pinned.load(std::memory_order_relaxed) != no_snapshot) return;
+  slot_.pinned.store(snapshot_);
+  slot_.snapshot_taken_ns.store(coarse_now_ns(), std::memory_order_relaxed);
+}
+
+void TransactionCore::leave_operation() noexcept {
+  if (!keeps_snapshot() || !active_) {
+    snapshot_ = no_snapshot;
+    slot_.snapshot.store(no_snapshot, std::memory_order_release);
+  }
+  if (events_.empty()) {
+    SnapshotRegistry::leave(slot_);
+    return;
+  }
+  // An observer may take its time, or use the database: it must not find the slot busy (W1).
+  const std::vector<Event> events = std::exchange(events_, {});
+  SnapshotRegistry::leave(slot_);
+  for (const Event& event : events) {
+    database_.notify([&](Observer& observer) { event(observer, event_self()); });
+  }
+}
+
+std::optional<Error> TransactionCore::check_snapshot() {
+  if (!slot_.is_too_old()) return std::nullopt;
+  return end_with(too_old_error());
+}
+
+Error TransactionCore::too_old_error() const {
+  const std::int64_t age_ns =
+      coarse_now_ns() - slot_.snapshot_taken_ns.load(std::memory_order_relaxed);
+  return snapshot_too_old({id_if_known(), options_.label}, last_snapshot_,
+                          std::chrono::nanoseconds(age_ns), database_.options().max_version_memory);
+}
+
+std::optional<Error> TransactionCore::check_keyspace(const Keyspace& keyspace) const {
+  const KeyspaceState* state = database_.catalog().state(keyspace.id());
+  if (state == nullptr || state->dropped.load() <= database_.pipeline().visible() ||
+      state->handle.name() != keyspace.name()) {
+    return keyspace_not_found(keyspace.name());
+  }
+  return std::nullopt;
+}
+
+std::optional<Error> TransactionCore::check_read_bound() const {
+  if (reads_.bytes() <= database_.options().max_transaction_bytes) return std::nullopt;
+  return transaction_too_large("observed", reads_.bytes(),
+                               database_.options().max_transaction_bytes);
+}
+
+void TransactionCore::track_key(KeyspaceId keyspace, std::string_view key, std::uint64_t hash) {
+  reads_.add_key(keyspace, key, hash, snapshot_);
+}
+
+// I1, I4: the chain alone, or the view that was held since before the look-up.
+Result<Seen> TransactionCore::read_committed(KeyspaceId keyspace, std::string_view key,
+                                             std::uint64_t hash) {
+  ISOLDE_YIELD("read: before lookup");
+  if (const Chain* chain = database_.store().find(keyspace, key, hash)) {
+    const Version* version = chain->at(Timestamp{snapshot_});
+    // Null only if the snapshot was given up meanwhile: the check below says so.
+    if (version == nullptr) return Seen{};
+    observed_ = std::max(observed_, version->commit);
+    return Seen{version->seen(), version->writer, version->commit};
+  }
+  ISOLDE_YIELD("read: no chain");
+  const engine::BaseLookup found = slot_.view.get(keyspace, key);
+  switch (found.status) {
+    case engine::BaseLookup::Status::found:
+      return Seen{found.value, {}, 0};
+    case engine::BaseLookup::Status::absent:
+      return Seen{std::nullopt, {}, 0};
+    case engine::BaseLookup::Status::failed:
+      break;
+  }
+  return database_.base().read_error(found.failure);
+}
+
+// What the level shows: own writes, then (at read uncommitted) other private ones, then committed.
+Result<Seen> TransactionCore::read(KeyspaceId keyspace, std::string_view key, std::uint64_t hash,
+                                   ReadMode mode) {
+  const Write* own = slot_.writes.find(keyspace, key);
+  const TransactionId self = id_if_known();
+  if (own != nullptr && !own->delta) {
+    if (auto ready = prepare_read(); !ready) return ready.error();
+    return Seen{own->version->seen(), self, std::nullopt};
+  }
+  if (auto fresh = database_.registry().refresh_view(slot_); !fresh) return fresh.error();
+  std::vector<UncommittedCopy> copies;
+  if (options_.isolation == Isolation::read_uncommitted && mode == ReadMode::plain) {
+    copies = uncommitted_copies(keyspace, key);
+  }
+  // After the private copies: one whose commit is visible by now is superseded by what we read
+  // next.
+  take_snapshot();
+  auto seen = read_committed(keyspace, key, hash);
+  if (!seen) return seen;
+  if (!copies.empty()) apply_uncommitted(copies, *seen);
+  if (own != nullptr) {
+    scratch_ = std::to_string(add_to(seen->value, *own->delta).value_or(*own->delta));
+    seen = Seen{scratch_, self, std::nullopt};
+  }
+  return seen;
+}
+
+std::vector<TransactionCore::UncommittedCopy> TransactionCore::uncommitted_copies(
+    KeyspaceId keyspace, std::string_view key) {
+  std::vector<UncommittedCopy> copies;
+  database_.registry().for_each([&](Slot& slot) {
+    if (&slot == &slot_) return;
+    if (auto copy = slot.writes.copy_of(keyspace, key)) {
+      copies.push_back({std::move(*copy), slot.writes.writer.load()});
+    }
+  });
+  return copies;
+}
+
+// R8: the newest uncommitted write beats the committed ones; a copy whose commit is visible is
+// none.
+void TransactionCore::apply_uncommitted(std::vector<UncommittedCopy>& copies, Seen& seen) {
+  UncommittedCopy* newest = nullptr;
+  for (UncommittedCopy& candidate : copies) {
+    if (candidate.copy.commit != 0 && candidate.copy.commit <= snapshot_) continue;
+    if (newest == nullptr || candidate.copy.sequence > newest->copy.sequence) newest = &candidate;
+  }
+  if (newest == nullptr) return;
+  std::optional<std::string> value = std::move(newest->copy.value);
+  if (newest->copy.delta) {
+    const auto sum = add_to(seen.value, *newest->copy.delta);
+    if (!sum) return;
+    value = std::to_string(*sum);
+  }
+  seen = Seen{std::nullopt, newest->writer, std::nullopt};
+  if (value) {
+    dirty_ = std::move(*value);
+    seen.value = dirty_;
+  }
+}
+
+Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& keyspace,
+                                                             std::string_view key, ReadMode mode,
+                                                             LockWait lock_wait, bool tracked) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_key(key)) return *refusal;
+  if (auto refusal = check_keyspace(keyspace)) return *refusal;
+  if (lock_wait != LockWait::wait) return lock_wait_refused();
+  const bool for_update = mode != ReadMode::plain;
+  if (for_update && database_.log().failed()) return end_with(database_.log().failure());
+  const bool validated = for_update || (is_serializable() && tracked);
+  if (validated) {
+    if (auto refusal = check_read_bound()) return *refusal;
+  }
+  const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
+  auto seen = read(keyspace.id(), key, hash, mode);
+  if (!seen) return seen.error();
+  // Blind own writes were not read from anywhere.
+  if (validated && (for_update || seen->commit)) track_key(keyspace.id(), key, hash);
+  if (for_update) {
+    reads_for_update_ = true;
+    pin_snapshot();
+  }
+  if (auto refusal = check_snapshot()) return *refusal;
+
+  if (database_.is_observed()) tell_read(keyspace, key, *seen, mode, tracked);
+  if (!seen->value) return std::optional<std::string_view>{};
+  value_.assign(*seen->value);
+  return std::optional<std::string_view>(value_);
+}
+
+void TransactionCore::tell_read(const Keyspace& keyspace, std::string_view key, const Seen& seen,
+                                ReadMode mode, bool tracked) {
+  id();
+  struct Copy {
+    std::string key;
+    std::optional<std::string> value;
+  };
+  Copy copy{std::string(key), {}};
+  if (seen.value) copy.value = std::string(*seen.value);
+  events_.push_back(
+      [keyspace, copy = std::move(copy), writer = seen.writer, commit = seen.commit, mode, tracked,
+       snapshot = Timestamp{last_snapshot_}](Observer& observer, const EventTransaction& self) {
+        ReadEvent event{keyspace.name(), copy.key, {writer, std::nullopt, std::nullopt}, mode,
+                        tracked,         snapshot};
+        if (copy.value) event.version.value = *copy.value;
+        if (commit) event.version.commit = Timestamp{*commit};
+        observer.on_read(self, event);
+      });
+}
+
+// Ends the transaction inside an operation; its observers hear of it once the slot is left.
+Error TransactionCore::end_with(Error error) {
+  drop_private_state();
+  database_.note_abort(error.code());
+  if (database_.is_observed()) {
+    events_.push_back([error](Observer& observer, const EventTransaction& self) {
+      observer.on_abort(self, &error);
+    });
+  }
+  return error;
+}
+
+void TransactionCore::drop_private_state(bool installed) noexcept {
+  active_ = false;
+  slot_.writes.clear(installed);
+  reads_.clear();
+  savepoints_.clear();
+  reads_for_update_ = false;
+  open_cursors_ = 0;
+  slot_.pinned.store(no_snapshot, std::memory_order_release);
+}
+
+}  // namespace isolde::mvcc

@@ -1,0 +1,186 @@
+// A transaction's state and operations, behind the public Transaction.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "isolde/observer.h"
+#include "isolde/options.h"
+#include "isolde/result.h"
+#include "isolde/transaction.h"
+#include "mvcc/catalog.h"
+#include "mvcc/commit_pipeline.h"
+#include "mvcc/merged_scan.h"
+#include "mvcc/read_set.h"
+#include "mvcc/slot.h"
+
+namespace isolde::mvcc {
+
+class CursorCore;
+class DatabaseCore;
+class Operation;
+
+// The answer of one point read, while the slot is busy.
+struct Seen {
+  std::optional<std::string_view> value;
+  TransactionId writer;
+  std::optional<std::uint64_t> commit;  // nothing: uncommitted
+};
+
+// Lives in a slot, used by one transaction after the other (no allocation at begin).
+//
+// Thread safety: one thread at a time, detected by the slot's gate.
+class TransactionCore {
+ public:
+  using VisitFunction = bool (*)(void*, std::string_view, std::string_view);
+
+  TransactionCore(DatabaseCore& database, Slot& slot) : database_(database), slot_(slot) {}
+
+  void start(const TransactionOptions& options);
+  // The handle is gone: rolls back if still active, and gives the slot back.
+  void finish() noexcept;
+
+  Result<std::optional<std::string_view>> get(const Keyspace& keyspace, std::string_view key,
+                                              ReadMode mode, LockWait lock_wait, bool tracked);
+  Result<void> put(const Keyspace& keyspace, std::string_view key, std::string_view value);
+  Result<void> erase(const Keyspace& keyspace, std::string_view key);
+  Result<void> insert(const Keyspace& keyspace, std::string_view key, std::string_view value);
+  Result<std::int64_t> add(const Keyspace& keyspace, std::string_view key, std::int64_t delta);
+  Result<void> compare_and_set(const Keyspace& keyspace, std::string_view key,
+                               std::string_view expected, std::string_view value);
+  Result<std::size_t> scan(const Keyspace& keyspace, const KeyRange& range,
+                           const ScanOptions& options, void* context, VisitFunction visit);
+  Result<std::unique_ptr<CursorCore>> cursor(const Keyspace& keyspace, const KeyRange& range,
+                                             const ScanOptions& options);
+
+  Result<Savepoint> savepoint();
+  Result<void> rollback_to(Savepoint savepoint);
+  Result<void> release(Savepoint savepoint);
+
+  Result<Timestamp> commit();
+  Result<void> rollback();
+
+  bool active() const noexcept { return active_; }
+  TransactionId id();
+  TransactionId id_if_known() const noexcept {
+    return TransactionId{id_.load(std::memory_order_relaxed)};
+  }
+  // Id and label, for other threads.
+  TransactionRef reference() const;
+  Isolation isolation() const noexcept { return options_.isolation; }
+  Locking locking() const noexcept { return options_.locking; }
+  const std::string& label() const noexcept { return options_.label; }
+  bool read_only() const noexcept { return options_.read_only; }
+  std::optional<Timestamp> snapshot() const noexcept;
+
+ private:
+  friend class CursorCore;
+  friend class Operation;
+
+  bool keeps_snapshot() const noexcept { return options_.isolation >= Isolation::repeatable_read; }
+  bool is_serializable() const noexcept { return options_.isolation == Isolation::serializable; }
+
+  // Inside an operation.
+  Result<void> prepare_read();
+  void take_snapshot() noexcept;
+  void pin_snapshot() noexcept;
+  void leave_operation() noexcept;
+  Result<Seen> read(KeyspaceId keyspace, std::string_view key, std::uint64_t hash, ReadMode mode);
+  Result<Seen> read_committed(KeyspaceId keyspace, std::string_view key, std::uint64_t hash);
+  struct UncommittedCopy {
+    WriteSet::Copy copy;
+    TransactionId writer;
+  };
+  std::vector<UncommittedCopy> uncommitted_copies(KeyspaceId keyspace, std::string_view key);
+  void apply_uncommitted(std::vector<UncommittedCopy>& copies, Seen& seen);
+  Result<MergedScan> open_scan(const Keyspace& keyspace, const KeyRange& range,
+                               const ScanOptions& options);
+  std::vector<OverlayEntry> overlay(KeyspaceId keyspace, const KeyRange& range,
+                                    std::vector<UncommittedCopy> others);
+  void track_key(KeyspaceId keyspace, std::string_view key, std::uint64_t hash);
+  std::optional<Error> check_keyspace(const Keyspace& keyspace) const;
+  std::optional<Error> check_writable(const Keyspace& keyspace, std::string_view key,
+                                      std::size_t value_bytes);
+  std::optional<Error> check_read_bound() const;
+  // `shown`: what the transaction itself now sees, for the observers.
+  void write(const Keyspace& keyspace, std::string_view key, Write write, WriteKind kind,
+             std::optional<std::string_view> shown);
+  Result<Seen> read_before_write(const Keyspace& keyspace, std::string_view key);
+  bool has_savepoint(Savepoint savepoint) const noexcept;
+  // After a lookup: the error that ends the transaction if its answer can't be believed (R6).
+  std::optional<Error> check_snapshot();
+  void track_entry(const Keyspace& keyspace, const MergedScan::Item& item,
+                   const ScanOptions& options);
+  void track_scan(const Keyspace& keyspace, const KeyRange& observed, const ScanOptions& options,
+                  std::size_t yielded, std::uint64_t snapshot);
+
+  // Commit, in steps.
+  Result<Timestamp> commit_through_pipeline();
+  Error refused_to_wait(const Error& error);
+  Result<CommitPipeline::Outcome> pass_pipeline(PreparedCommit& prepared);
+  Result<void> prepare_writes(PreparedCommit& prepared);
+  Result<ChainPtr> fresh_chain(const PreparedWrite& write);
+  void index_reads(PreparedCommit& prepared) const;
+  Result<Timestamp> finish_commit(Timestamp commit, std::uint64_t needed);
+  Error phrase(const Refusal& refusal);
+  Error end_with(Error error);
+  void drop_private_state(bool installed = false) noexcept;
+
+  EventTransaction event_self() const;
+  void tell_read(const Keyspace& keyspace, std::string_view key, const Seen& seen, ReadMode mode,
+                 bool tracked);
+  Error too_old_error() const;
+
+  DatabaseCore& database_;
+  Slot& slot_;
+  TransactionOptions options_;  // the label: changed under label_mutex_, for reference()
+  mutable Mutex label_mutex_;
+  std::atomic<std::uint64_t> id_{0};
+  bool active_ = false;
+  std::uint64_t snapshot_ = no_snapshot;  // what the operation (or all of them) reads at
+  std::uint64_t last_snapshot_ = 0;
+  std::uint64_t observed_ = 0;  // newest version read (I6)
+  std::uint64_t serial_ = 0;    // tells one transaction in this core from the next
+  bool reads_for_update_ = false;
+  std::uint32_t open_cursors_ = 0;
+  ReadSet reads_;
+  std::string value_;    // what the last get returned
+  std::string scratch_;  // a sum, or another's private value, that the current read returns
+  std::string dirty_;
+  // Told to the observers once the slot is left; empty unless there are any.
+  using Event = std::function<void(Observer&, const EventTransaction&)>;
+  std::vector<Event> events_;
+  struct Mark {
+    std::uint64_t serial;
+    std::size_t undo_mark;
+  };
+  std::vector<Mark> savepoints_;
+  std::uint64_t savepoint_serial_ = 0;
+};
+
+// One operation: enters the slot, and leaves it at the end of its scope.
+class Operation {
+ public:
+  explicit Operation(TransactionCore& transaction) noexcept
+      : transaction_(transaction), entered_(enter(transaction)) {}
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+  ~Operation() {
+    if (entered_) transaction_.leave_operation();
+  }
+  // Why it may not go on, if so.
+  std::optional<Error> refusal() const;
+
+ private:
+  static bool enter(TransactionCore& transaction) noexcept;
+  TransactionCore& transaction_;
+  bool entered_;
+};
+
+}  // namespace isolde::mvcc

@@ -1,0 +1,238 @@
+// Scans and cursors of a transaction.
+#include <algorithm>
+#include <utility>
+
+#include "mvcc/cursor_core.h"
+#include "mvcc/database_core.h"
+#include "mvcc/refusals.h"
+#include "mvcc/transaction_core.h"
+
+namespace isolde::mvcc {
+namespace {
+
+// The smallest key after `key`.
+std::string successor(std::string_view key) {
+  std::string next(key);
+  next.push_back('\0');
+  return next;
+}
+
+// The part of a range that a scan has observed when it stopped at `key` (trap 2).
+KeyRange observed_until(const KeyRange& range, bool reverse, std::string_view key) {
+  if (reverse) return {std::string(key), range.upper};
+  return {range.lower, successor(key)};
+}
+
+}  // namespace
+
+// Own private writes in the range, and at read uncommitted those of others: newest by sequence.
+std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const KeyRange& range,
+                                                   std::vector<UncommittedCopy> others) {
+  std::vector<OverlayEntry> entries;
+  const auto add = [&](WriteSet::Copy& copy, TransactionId writer) {
+    entries.push_back(
+        {std::move(copy.key), std::move(copy.value), copy.delta, writer, copy.sequence});
+  };
+  std::vector<WriteSet::Copy> own;
+  if (!slot_.writes.empty()) slot_.writes.copy_range(keyspace, range.lower, range.upper, own);
+  for (WriteSet::Copy& copy : own) {
+    copy.sequence = ~std::uint64_t{0};  // own writes are always seen
+    add(copy, id());
+  }
+  for (UncommittedCopy& other : others) {
+    const std::uint64_t commit = other.copy.commit;
+    if (commit == 0 || commit > snapshot_) add(other.copy, other.writer);
+  }
+  if (others.empty()) return entries;
+  std::sort(entries.begin(), entries.end(), [](const OverlayEntry& a, const OverlayEntry& b) {
+    return a.key != b.key ? a.key < b.key : a.sequence > b.sequence;
+  });
+  const auto last =
+      std::unique(entries.begin(), entries.end(),
+                  [](const OverlayEntry& a, const OverlayEntry& b) { return a.key == b.key; });
+  entries.erase(last, entries.end());
+  return entries;
+}
+
+// Inside an operation: fixes the snapshot and puts the layers together.
+Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const KeyRange& range,
+                                              const ScanOptions& options) {
+  if (auto refusal = check_keyspace(keyspace)) return *refusal;
+  if (options.lock_wait != LockWait::wait) return lock_wait_refused();
+  const bool for_update = options.mode != ReadMode::plain;
+  if (for_update && database_.log().failed()) return end_with(database_.log().failure());
+  if (auto refusal = check_read_bound()) return *refusal;
+  if (auto fresh = database_.registry().refresh_view(slot_); !fresh) return fresh.error();
+  std::vector<UncommittedCopy> others;
+  if (options_.isolation == Isolation::read_uncommitted && !for_update) {
+    database_.registry().for_each([&](Slot& slot) {
+      if (&slot == &slot_) return;
+      std::vector<WriteSet::Copy> copies;
+      slot.writes.copy_range(keyspace.id(), range.lower, range.upper, copies);
+      for (WriteSet::Copy& copy : copies) {
+        others.push_back({std::move(copy), slot.writes.writer.load()});
+      }
+    });
+  }
+  take_snapshot();
+  if (for_update) {
+    reads_for_update_ = true;
+    pin_snapshot();
+  }
+  MergedScan scan(database_.store(), keyspace.id(), range, options.reverse, snapshot_,
+                  overlay(keyspace.id(), range, std::move(others)));
+  if (auto attached = scan.attach(database_.base(), slot_.view, slot_.view_serial); !attached) {
+    return attached.error();
+  }
+  return scan;
+}
+
+// Remembers one entry of a scan: below serializable only a read for update depends on it.
+void TransactionCore::track_entry(const Keyspace& keyspace, const MergedScan::Item& item,
+                                  const ScanOptions& options) {
+  if (options.mode != ReadMode::plain && !is_serializable()) {
+    track_key(keyspace.id(), item.key, VersionStore::hash(keyspace.id(), item.key));
+  }
+  if (database_.is_observed()) {
+    tell_read(keyspace, item.key, Seen{item.value, item.writer, item.commit}, options.mode,
+              options.tracked);
+  }
+}
+
+void TransactionCore::track_scan(const Keyspace& keyspace, const KeyRange& observed,
+                                 const ScanOptions& options, std::size_t yielded,
+                                 std::uint64_t snapshot) {
+  const bool validated = is_serializable() && (options.tracked || options.mode != ReadMode::plain);
+  if (validated && !observed.empty()) {
+    reads_.add_range({keyspace.id(), observed.lower, observed.upper, snapshot});
+  }
+  if (!database_.is_observed()) return;
+  id();
+  events_.push_back([keyspace, observed, options, yielded, snapshot](Observer& observer,
+                                                                     const EventTransaction& self) {
+    observer.on_scan(self, ScanEvent{keyspace.name(), observed, options.reverse, yielded,
+                                     options.mode, options.tracked, Timestamp{snapshot}});
+  });
+}
+
+Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRange& range,
+                                          const ScanOptions& options, void* context,
+                                          VisitFunction visit) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  auto scan = open_scan(keyspace, range, options);
+  if (!scan) return scan.error();
+  const std::size_t limit = options.limit.value_or(~std::size_t{0});
+  const bool watched = options.mode != ReadMode::plain || database_.is_observed();
+  std::size_t visited = 0;
+  std::optional<KeyRange> observed;
+  if (limit == 0) observed = KeyRange{range.lower, range.lower};
+  while (visited < limit) {
+    auto item = scan->next();
+    if (!item) return item.error();
+    observed_ = std::max(observed_, scan->observed());
+    if (auto refusal = check_snapshot()) return *refusal;
+    if (!*item) break;
+    ++visited;
+    if (watched) track_entry(keyspace, **item, options);
+    const bool go_on = visit(context, (*item)->key, (*item)->value);
+    if (!go_on || visited == limit) {
+      observed = observed_until(range, options.reverse, (*item)->key);
+      break;
+    }
+  }
+  track_scan(keyspace, observed ? *observed : range, options, visited, snapshot_);
+  return visited;
+}
+
+Result<std::unique_ptr<CursorCore>> TransactionCore::cursor(const Keyspace& keyspace,
+                                                            const KeyRange& range,
+                                                            const ScanOptions& options) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  auto scan = open_scan(keyspace, range, options);
+  if (!scan) return scan.error();
+  if (auto refusal = check_snapshot()) return *refusal;
+  scan->detach();
+  pin_snapshot();
+  ++open_cursors_;
+  return std::make_unique<CursorCore>(*this, keyspace, options, serial_, snapshot_,
+                                      std::move(*scan));
+}
+
+CursorCore::CursorCore(TransactionCore& transaction, Keyspace keyspace, ScanOptions options,
+                       std::uint64_t serial, std::uint64_t snapshot, MergedScan scan)
+    : transaction_(transaction),
+      keyspace_(std::move(keyspace)),
+      options_(options),
+      serial_(serial),
+      snapshot_(snapshot),
+      scan_(std::move(scan)) {}
+
+CursorCore::~CursorCore() {
+  if (transaction_.serial_ != serial_ || !transaction_.active_) return;
+  if (--transaction_.open_cursors_ == 0 && !transaction_.reads_for_update_) {
+    transaction_.slot_.pinned.store(no_snapshot, std::memory_order_release);
+  }
+}
+
+Result<std::optional<Entry>> CursorCore::next() {
+  Operation operation(transaction_);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (transaction_.serial_ != serial_) return transaction_finished();
+  if (at_end_) return std::optional<Entry>{};
+  if (auto refusal = transaction_.check_read_bound()) return *refusal;
+  Slot& slot = transaction_.slot_;
+  if (auto fresh = transaction_.database_.registry().refresh_view(slot); !fresh) {
+    return fresh.error();
+  }
+  // The operation reads at the cursor's snapshot, which is pinned (or the transaction's own).
+  transaction_.snapshot_ = snapshot_;
+  transaction_.last_snapshot_ = snapshot_;
+  auto attached = scan_.attach(transaction_.database_.base(), slot.view, slot.view_serial);
+  if (!attached) return attached.error();
+  return step();
+}
+
+Result<std::optional<Entry>> CursorCore::step() {
+  std::optional<MergedScan::Item> item;
+  if (yielded_ < options_.limit.value_or(~std::size_t{0})) {
+    auto next = scan_.next();
+    if (!next) return next.error();
+    item = *next;
+  }
+  transaction_.observed_ = std::max(transaction_.observed_, scan_.observed());
+  if (auto refusal = transaction_.check_snapshot()) return *refusal;
+  track(item);
+  scan_.detach();
+  if (!item) return std::optional<Entry>{};
+  key_.assign(item->key);
+  value_.assign(item->value);
+  return std::optional(Entry{key_, value_});
+}
+
+// What each step adds to what was observed: up to the entry it yields, or all the rest.
+void CursorCore::track(const std::optional<MergedScan::Item>& item) {
+  const KeyRange& range = scan_.range();
+  const std::string edge = yielded_ == 0 ? std::string() : key_;
+  KeyRange observed = range;
+  if (yielded_ > 0) {
+    if (options_.reverse) {
+      observed.upper = edge;
+    } else {
+      observed.lower = successor(edge);
+    }
+  }
+  const bool limited = options_.limit && yielded_ >= *options_.limit;
+  if (item) {
+    ++yielded_;
+    transaction_.track_entry(keyspace_, *item, options_);
+    observed = observed_until(observed, options_.reverse, item->key);
+  } else {
+    at_end_ = true;
+    if (limited) return;
+  }
+  transaction_.track_scan(keyspace_, observed, options_, item ? 1 : 0, snapshot_);
+}
+
+}  // namespace isolde::mvcc

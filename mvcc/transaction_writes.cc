@@ -1,0 +1,207 @@
+// Writes and savepoints of a transaction.
+#include <algorithm>
+#include <utility>
+
+#include "mvcc/database_core.h"
+#include "mvcc/refusals.h"
+#include "mvcc/transaction_core.h"
+
+namespace isolde::mvcc {
+namespace {
+
+// Room for any 64-bit integer in decimal.
+constexpr std::size_t integer_bytes = 20;
+
+VersionPtr copy_of(const VersionPtr& version) {
+  return version ? VersionPtr(Version::create(version->seen())) : VersionPtr();
+}
+
+// A write in the place of `before`, whose condition it inherits: what must hold at commit was
+// settled by the first write of the key.
+Write following(const Write* before, std::optional<std::string_view> value) {
+  Write write;
+  write.version = VersionPtr(Version::create(value));
+  if (before != nullptr) {
+    write.condition = before->condition;
+    write.expected = copy_of(before->expected);
+  }
+  return write;
+}
+
+}  // namespace
+
+std::optional<Error> TransactionCore::check_writable(const Keyspace& keyspace, std::string_view key,
+                                                     std::size_t value_bytes) {
+  if (auto refusal = check_key(key)) return refusal;
+  if (value_bytes > max_value_bytes) return value_too_large(keyspace.name(), key, value_bytes);
+  if (database_.options().read_only) return read_only_refused(true);
+  if (options_.read_only) return read_only_refused(false);
+  if (auto refusal = check_keyspace(keyspace)) return refusal;
+  if (database_.log().failed()) return end_with(database_.log().failure());
+  const std::size_t bytes = slot_.writes.bytes() + key.size() + value_bytes;
+  if (bytes > database_.options().max_transaction_bytes) {
+    return transaction_too_large("written", bytes, database_.options().max_transaction_bytes);
+  }
+  return check_read_bound();
+}
+
+void TransactionCore::write(const Keyspace& keyspace, std::string_view key, Write write,
+                            WriteKind kind, std::optional<std::string_view> shown) {
+  if (slot_.writes.empty()) slot_.writes.writer.store(id());
+  const std::uint64_t sequence = database_.next_write_sequence();
+  write.sequence = sequence;
+  if (database_.is_observed()) {
+    id();
+    std::optional<std::string> value;
+    if (shown) value = std::string(*shown);
+    events_.push_back([keyspace, key = std::string(key), kind, value = std::move(value), sequence](
+                          Observer& observer, const EventTransaction& self) {
+      WriteEvent event{keyspace.name(), key, kind, std::nullopt, sequence};
+      if (value) event.value = *value;
+      observer.on_write(self, event);
+    });
+  }
+  slot_.writes.set(keyspace.id(), key, std::move(write));
+}
+
+Result<void> TransactionCore::put(const Keyspace& keyspace, std::string_view key,
+                                  std::string_view value) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
+  // The snapshot is fixed by the first operation, whatever it is.
+  if (keeps_snapshot()) {
+    if (auto ready = prepare_read(); !ready) return ready;
+    if (auto refusal = check_snapshot()) return *refusal;
+  }
+  write(keyspace, key, following(slot_.writes.find(keyspace.id(), key), value), WriteKind::put,
+        value);
+  return {};
+}
+
+Result<void> TransactionCore::erase(const Keyspace& keyspace, std::string_view key) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_writable(keyspace, key, 0)) return *refusal;
+  if (keeps_snapshot()) {
+    if (auto ready = prepare_read(); !ready) return ready;
+    if (auto refusal = check_snapshot()) return *refusal;
+  }
+  write(keyspace, key, following(slot_.writes.find(keyspace.id(), key), std::nullopt),
+        WriteKind::erase, std::nullopt);
+  return {};
+}
+
+// What insert, add and compare_and_set read first. At serializable a tracked read, also if the
+// operation then fails (C6); above read committed the snapshot decides and first committer wins.
+Result<Seen> TransactionCore::read_before_write(const Keyspace& keyspace, std::string_view key) {
+  const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
+  auto seen = read(keyspace.id(), key, hash, ReadMode::plain);
+  if (!seen) return seen;
+  if (is_serializable() && seen->commit) track_key(keyspace.id(), key, hash);
+  if (auto refusal = check_snapshot()) return *refusal;
+  if (database_.is_observed()) tell_read(keyspace, key, *seen, ReadMode::plain, true);
+  return seen;
+}
+
+Result<void> TransactionCore::insert(const Keyspace& keyspace, std::string_view key,
+                                     std::string_view value) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
+  auto seen = read_before_write(keyspace, key);
+  if (!seen) return seen.error();
+  if (seen->value) return already_exists(keyspace.name(), key);
+  const Write* before = slot_.writes.find(keyspace.id(), key);
+  Write inserted = following(before, value);
+  if (before == nullptr && !keeps_snapshot()) inserted.condition = Condition::absent;
+  write(keyspace, key, std::move(inserted), WriteKind::insert, value);
+  return {};
+}
+
+Result<std::int64_t> TransactionCore::add(const Keyspace& keyspace, std::string_view key,
+                                          std::int64_t delta) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_writable(keyspace, key, integer_bytes)) return *refusal;
+  auto seen = read_before_write(keyspace, key);
+  if (!seen) return seen.error();
+  const auto sum = add_to(seen->value, delta);
+  if (!sum) return not_a_sum(keyspace.name(), key, seen->value.value_or(""), delta);
+  const Write* before = slot_.writes.find(keyspace.id(), key);
+  const std::string text = std::to_string(*sum);
+  Write added;
+  if (keeps_snapshot() || (before != nullptr && !before->delta)) {
+    added = following(before, text);
+  } else {
+    // Recomputed on the newest version at commit, so that concurrent additions all count.
+    std::int64_t total = delta;
+    if (before != nullptr && __builtin_add_overflow(*before->delta, delta, &total)) {
+      return not_a_sum(keyspace.name(), key, text, delta);
+    }
+    added.version = VersionPtr(Version::create(std::nullopt, integer_bytes));
+    added.delta = total;
+  }
+  write(keyspace, key, std::move(added), WriteKind::add, text);
+  return *sum;
+}
+
+Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::string_view key,
+                                              std::string_view expected, std::string_view value) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
+  auto seen = read_before_write(keyspace, key);
+  if (!seen) return seen.error();
+  if (!seen->value || *seen->value != expected) {
+    return compare_failed(keyspace.name(), key, seen->value);
+  }
+  const Write* before = slot_.writes.find(keyspace.id(), key);
+  Write changed = following(before, value);
+  if (!keeps_snapshot() && (before == nullptr || before->delta)) {
+    // What was compared is the committed value, below a sum of our own.
+    std::optional<std::string> below(std::in_place, expected);
+    if (before != nullptr) {
+      auto committed = read_committed(keyspace.id(), key, VersionStore::hash(keyspace.id(), key));
+      if (!committed) return committed.error();
+      below = committed->value ? std::optional(std::string(*committed->value)) : std::nullopt;
+    }
+    changed.condition = below ? Condition::equals : Condition::absent;
+    if (below) changed.expected = VersionPtr(Version::create(*below));
+  }
+  write(keyspace, key, std::move(changed), WriteKind::compare_and_set, value);
+  return {};
+}
+
+Result<Savepoint> TransactionCore::savepoint() {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  savepoints_.push_back({++savepoint_serial_, slot_.writes.mark()});
+  return Savepoint{savepoints_.size(), savepoint_serial_};
+}
+
+bool TransactionCore::has_savepoint(Savepoint savepoint) const noexcept {
+  return savepoint.depth >= 1 && savepoint.depth <= savepoints_.size() &&
+         savepoints_[savepoint.depth - 1].serial == savepoint.serial;
+}
+
+// The read set stays: what was learnt can't be unlearnt (W4).
+Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (!has_savepoint(savepoint)) return savepoint_not_found();
+  slot_.writes.undo_to(savepoints_[savepoint.depth - 1].undo_mark);
+  savepoints_.resize(savepoint.depth);
+  return {};
+}
+
+Result<void> TransactionCore::release(Savepoint savepoint) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (!has_savepoint(savepoint)) return savepoint_not_found();
+  savepoints_.resize(savepoint.depth - 1);
+  if (savepoints_.empty()) slot_.writes.forget_marks();
+  return {};
+}
+
+}  // namespace isolde::mvcc
