@@ -1,0 +1,37 @@
+// Randomised tests: a seed that is printed and can be given back, and a factor for longer runs.
+#pragma once
+
+#include <boost/test/unit_test.hpp>
+#include <cstdint>
+#include <cstdlib>
+#include <random>
+#include <string>
+
+namespace isolde::test {
+
+// From ISOLDE_SEED, else new each time. A failing test shows it as its context.
+inline std::uint64_t seed() {
+  const char* given = std::getenv("ISOLDE_SEED");
+  const std::uint64_t seed =
+      given != nullptr ? std::strtoull(given, nullptr, 0)
+                       : (std::uint64_t{std::random_device{}()} << 32 | std::random_device{}());
+  BOOST_TEST_MESSAGE("ISOLDE_SEED=" << seed);
+  return seed;
+}
+
+// ISOLDE_TEST_SCALE: how many times as long the randomised tests run (default 1).
+inline std::size_t scale() {
+  const char* given = std::getenv("ISOLDE_TEST_SCALE");
+  const unsigned long long factor = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
+  return factor > 0 ? static_cast<std::size_t>(factor) : 1;
+}
+
+// One seed out of another, for the i-th round of a test.
+inline std::uint64_t derive(std::uint64_t seed, std::uint64_t i) {
+  std::uint64_t mixed = seed + (i + 1) * 0x9e3779b97f4a7c15;  // splitmix64
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+  return mixed ^ (mixed >> 31);
+}
+
+}  // namespace isolde::test
