@@ -1,0 +1,54 @@
+#include "exit_code.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace isolde::shell {
+namespace {
+
+int exit_code_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::cancelled:
+      return exit_interrupted;
+    case ErrorCode::database_in_use:
+    case ErrorCode::corruption:
+    case ErrorCode::not_a_database:
+    case ErrorCode::permission_denied:
+    case ErrorCode::format_unsupported:
+    case ErrorCode::database_failed:
+      return exit_database;
+    case ErrorCode::keyspace_not_found:
+    case ErrorCode::already_exists:
+    case ErrorCode::invalid_argument:
+    case ErrorCode::key_empty:
+    case ErrorCode::key_too_long:
+    case ErrorCode::value_too_large:
+      return exit_usage;
+    default:
+      return exit_failed;
+  }
+}
+
+}  // namespace
+
+void complain(std::string_view message) {
+  const std::string line = fmt::format("isolde: {}\n", message);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+int report(const Error& error, std::string_view context) {
+  if (error.code() == ErrorCode::cancelled) {
+    complain(fmt::format("{}: interrupted", context));
+  } else {
+    complain(fmt::format("{}: {}", context, error.to_string()));
+  }
+  return exit_code_of(error.code());
+}
+
+int report_open(const Error& error, std::string_view directory) {
+  complain(fmt::format("cannot open {}: {}", directory, error.to_string()));
+  return exit_database;
+}
+
+}  // namespace isolde::shell

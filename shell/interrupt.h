@@ -1,0 +1,15 @@
+// Ctrl-C and SIGTERM, so that temporary databases and half-written files do not stay behind.
+#pragma once
+
+namespace isolde::shell {
+
+// From now on a first SIGINT or SIGTERM is only noted, for the command to end in good order; a
+// second one ends the process at once. SIGPIPE is ignored: a write to a closed pipe is an error
+// like any other.
+void catch_interrupts();
+// The command has nothing to tidy up: the next signal ends the process, with exit code 130.
+void die_on_interrupt();
+
+bool interrupted() noexcept;
+
+}  // namespace isolde::shell

@@ -1,0 +1,104 @@
+// Commands: what a step or a line of setup asks of the database.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "isolde/options.h"
+#include "isolde/range.h"
+#include "isolde/types.h"
+#include "lab/operand.h"
+#include "lab/source.h"
+
+namespace isolde::lab {
+
+// a..b, a.., ..b, p* or *; the bounds may be references.
+struct RangeOperand {
+  enum class Kind : std::uint8_t { all, prefix, between };
+  Kind kind = Kind::all;
+  std::optional<Operand> lower;  // prefix: the prefix itself
+  std::optional<Operand> upper;
+
+  static RangeOperand parse(TokenStream& tokens);
+};
+Result<KeyRange> evaluate(const RangeOperand& range, const Bindings& bindings);
+
+struct BeginCommand {
+  std::optional<Isolation> level;
+  std::optional<Locking> locking;
+  bool read_only = false;
+};
+struct CommitCommand {};
+struct RollbackCommand {
+  std::optional<std::string> savepoint;  // rollback to s
+};
+struct SavepointCommand {
+  std::string savepoint;
+};
+struct ReleaseCommand {
+  std::string savepoint;
+};
+struct GetCommand {
+  Operand key;
+  ReadMode mode = ReadMode::plain;
+  LockWait lock_wait = LockWait::wait;
+};
+struct PutCommand {
+  bool insert = false;
+  Operand key;
+  Operand value;
+};
+struct EraseCommand {
+  Operand key;
+};
+struct AddCommand {
+  Operand key;
+  Operand delta;
+};
+struct CompareAndSetCommand {
+  Operand key;
+  Operand expected;
+  Operand value;
+};
+struct ScanCommand {
+  enum class What : std::uint8_t { entries, count, sum };
+  struct Filter {
+    Comparison comparison = Comparison::eq;
+    Operand operand;
+  };
+  What what = What::entries;
+  RangeOperand range;
+  std::optional<Filter> where;
+  bool reverse = false;
+  std::optional<std::size_t> limit;
+  ReadMode mode = ReadMode::plain;
+  LockWait lock_wait = LockWait::wait;
+};
+struct KeyspaceCommand {
+  std::string keyspace;
+};
+struct CheckpointCommand {};
+
+using Action = std::variant<BeginCommand, CommitCommand, RollbackCommand, SavepointCommand,
+                            ReleaseCommand, GetCommand, PutCommand, EraseCommand, AddCommand,
+                            CompareAndSetCommand, ScanCommand, KeyspaceCommand, CheckpointCommand>;
+
+// [if LEFT OP RIGHT] [in KEYSPACE] ACTION
+struct Command {
+  struct Condition {
+    Operand left;
+    Comparison comparison = Comparison::eq;
+    std::optional<Operand> right;  // nothing: `absent`
+  };
+  std::string text;  // as written
+  Place place;
+  std::vector<Condition> conditions;
+  std::optional<std::string> keyspace;
+  Action action;
+};
+
+}  // namespace isolde::lab

@@ -1,0 +1,32 @@
+// The registry of commands: word, syntax, help, example and parser of each, in one table, from
+// which the parser, the help and the documentation's tests are fed.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "lab/command.h"
+#include "lab/token.h"
+
+namespace isolde::lab {
+
+struct CommandSpec {
+  std::string_view word;
+  std::string_view syntax;
+  std::string_view help;
+  std::string_view example;  // parses as it stands
+  bool in_setup;             // else only in sessions
+  // Reads what follows the word; fails the stream if it is malformed.
+  Action (*parse)(TokenStream& tokens);
+};
+
+std::span<const CommandSpec> command_registry();
+const CommandSpec* find_command(std::string_view word);
+
+// One command, from [if ...] [in KEYSPACE] on, up to `;`, `=>` or the end, which it leaves.
+Command parse_command(TokenStream& tokens, bool in_setup);
+
+// `in NAME`, if it stands next.
+std::optional<std::string> parse_in_keyspace(TokenStream& tokens);
+
+}  // namespace isolde::lab

@@ -1,0 +1,122 @@
+#include "lab/run_json.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lab/text.h"
+
+namespace isolde::lab {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json bytes_json(const std::string& bytes) {
+  if (is_utf8(bytes)) return bytes;
+  return Json{{"hex", hex(bytes)}};
+}
+
+struct ValueToJson {
+  Json operator()(std::monostate) const { return nullptr; }
+  Json operator()(Absent) const { return nullptr; }
+  Json operator()(const std::string& text) const { return bytes_json(text); }
+  Json operator()(std::int64_t number) const { return number; }
+  Json operator()(const Entries& entries) const {
+    Json list = Json::array();
+    for (const auto& [key, value] : entries) {
+      list.push_back(Json::array({bytes_json(key), bytes_json(value)}));
+    }
+    return list;
+  }
+};
+
+Json head(const Play& play, const char* event) {
+  return Json{{"script", play.script->source.name()},
+              {"schedule", play.schedule + 1},
+              {"level", name(play.cell.level)},
+              {"locking", name(play.cell.locking)},
+              {"event", event}};
+}
+
+std::string line(const Json& json) {
+  // A script's name or a comment may hold bytes that are no UTF-8.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+void add_error(Json& json, const Error& error) {
+  const Evidence& evidence = error.evidence();
+  if (evidence.key) json["key"] = bytes_json(*evidence.key);
+  if (evidence.range) json["range"] = spelled(*evidence.range);
+  if (evidence.culprit) json["with"] = evidence.culprit->label;
+  if (evidence.snapshot) json["snapshot"] = evidence.snapshot->value;
+  if (evidence.conflict) json["conflict"] = evidence.conflict->value;
+  json["message"] = error.message();
+}
+
+Json step_json(const Play& play, const StepRecord& record) {
+  Json json = head(play, "step");
+  json["session"] = play.script->sessions[record.step->session].name;
+  json["step"] = record.step->name;
+  json["command"] = record.step->text;
+  const Outcome& outcome = record.outcome;
+  json["outcome"] = outcome.skipped ? "skipped"
+                    : outcome.error ? std::string(name(outcome.error->code()))
+                                    : "ok";
+  if (outcome.error) {
+    add_error(json, *outcome.error);
+  } else if (!outcome.skipped) {
+    json["result"] = std::visit(ValueToJson{}, outcome.value);
+  }
+  return json;
+}
+
+Json final_json(const Play& play) {
+  Json json = head(play, "final");
+  Json state = Json::object();
+  for (const auto& [place, value] : play.changes) {
+    const auto& [keyspace, key] = place;
+    // A key of an object is text: other bytes are spelled as in scripts, quotes included.
+    std::string shown = is_utf8(key) ? key : spelled(key);
+    if (keyspace != default_keyspace_name) {
+      shown = (is_utf8(keyspace) ? keyspace : spelled(keyspace)) + '/' + shown;
+    }
+    state[shown] = value ? bytes_json(*value) : Json(nullptr);
+  }
+  json["state"] = std::move(state);
+  Json anomalies = Json::array();
+  for (const AnomalyRecord& anomaly : play.anomalies) {
+    anomalies.push_back(
+        Json{{"name", anomaly.definition->name},
+             {"occurs", anomaly.occurs},
+             {"prevented_by", anomaly.occurs ? Json(nullptr) : Json(anomaly.prevented_by)}});
+  }
+  if (!anomalies.empty()) json["looked_for"] = std::move(anomalies);
+  return json;
+}
+
+Json summary_json(const Play& play) {
+  Json json = head(play, "summary");
+  json["passed"] = play.passed();
+  json["failed"] = play.failed();
+  Json failures = Json::array();
+  for (const Check& check : play.checks) {
+    if (check.passed) continue;
+    failures.push_back(Json{{"line", check.place.line},
+                            {"column", check.place.column},
+                            {"what", check.what},
+                            {"expected", check.expected},
+                            {"actual", check.actual}});
+  }
+  if (!failures.empty()) json["failures"] = std::move(failures);
+  return json;
+}
+
+}  // namespace
+
+std::string json_lines(const Play& play) {
+  std::string text;
+  for (const StepRecord& record : play.steps) text += line(step_json(play, record));
+  return text + line(final_json(play)) + line(summary_json(play));
+}
+
+}  // namespace isolde::lab

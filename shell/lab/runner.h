@@ -1,0 +1,67 @@
+// Plays one schedule of a script in one cell, and checks what the script expects of it.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "lab/cell.h"
+#include "lab/playground.h"
+#include "lab/script.h"
+#include "lab/session.h"
+
+namespace isolde::lab {
+
+// One expectation, judged.
+struct Check {
+  Place place;
+  std::string what;      // "step b4", "final", "invariant", "outcomes"
+  std::string expected;  // as the script says it
+  std::string actual;    // in the same words
+  bool passed = false;
+};
+
+// Whether an anomaly that the script defines has happened, and if not, what stopped it.
+struct AnomalyRecord {
+  const AnomalyDefinition* definition = nullptr;
+  bool occurs = false;
+  // The first error code, else why the versions hid it: snapshot, committed_reads, private_writes.
+  std::string prevented_by;
+};
+
+// A finished run. Points into its script, which must outlive it.
+struct Play {
+  const Script* script = nullptr;
+  std::size_t schedule = 0;
+  Cell cell;
+  std::vector<CommandRecord> setup;
+  std::vector<StepRecord> steps;
+  State state;
+  // What differs from the playground's origin; nothing: removed.
+  std::map<std::pair<std::string, std::string>, std::optional<std::string>> changes;
+  std::map<std::string, std::vector<Ending>> endings;  // by session
+  std::vector<Check> checks;
+  std::vector<AnomalyRecord> anomalies;
+
+  std::size_t passed() const;
+  std::size_t failed() const { return checks.size() - passed(); }
+};
+
+// A run that could not be finished: setup failed, or the database did.
+struct PlayFailure {
+  std::optional<Place> place;  // the line of setup
+  Error error;
+};
+
+using PlayResult = std::variant<Play, PlayFailure>;
+
+// `stop` is asked between steps; once it answers true, the run ends as a failure, `cancelled`.
+PlayResult play(const Script& script, std::size_t schedule, Cell cell, Playground& playground,
+                const std::function<bool()>& stop = {});
+
+}  // namespace isolde::lab

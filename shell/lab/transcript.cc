@@ -1,0 +1,340 @@
+#include "lab/transcript.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include "lab/text.h"
+
+namespace isolde::lab {
+namespace {
+
+constexpr std::string_view red = "31";
+constexpr std::string_view green = "32";
+constexpr std::string_view bold = "1";
+constexpr std::string_view dim = "2";
+constexpr std::array<std::string_view, 6> session_colors{"36", "33", "35", "34", "96", "95"};
+constexpr std::size_t gap = 2;           // between lanes
+constexpr std::size_t shown_bytes = 48;  // of a value
+
+std::string painted(std::string_view text, std::string_view color, const TranscriptStyle& style) {
+  if (!style.color || text.empty()) return std::string(text);
+  return fmt::format("\x1b[{}m{}\x1b[0m", color, text);
+}
+
+std::string repeated(std::string_view piece, std::size_t times) {
+  std::string text;
+  for (std::size_t i = 0; i < times; ++i) text += piece;
+  return text;
+}
+
+std::string indented(std::string_view text, std::size_t indent, std::size_t width) {
+  std::string block;
+  for (const std::string& line : wrapped(text, width - indent)) {
+    block += std::string(indent, ' ') + line + '\n';
+  }
+  return block;
+}
+
+std::string spelled_place(const std::pair<std::string, std::string>& place) {
+  const std::string key = spelled_short(place.second, shown_bytes);
+  if (place.first == default_keyspace_name) return key;
+  return fmt::format("{}/{}", place.first, key);
+}
+
+std::string last_line_of(std::string text) {
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text + '\n';
+}
+
+// Draws the lanes of one run. Every session of the script has one, in the order of the script.
+class Lanes {
+ public:
+  Lanes(const Play& play, const Playground& playground, const TranscriptStyle& style)
+      : play_(play), playground_(playground), style_(style) {
+    const std::size_t count = play.script->sessions.size();
+    constexpr std::size_t narrowest = 10;
+    const std::size_t room = style.width - indent - gap * (count - 1);
+    width_ = std::max(narrowest, room / count);
+  }
+
+  std::string draw() const {
+    std::string text = header();
+    for (const StepRecord& record : play_.steps) text += row(record);
+    return text;
+  }
+
+ private:
+  static constexpr std::size_t indent = 2;
+
+  std::string header() const {
+    std::string names(indent, ' ');
+    std::string rules(indent, ' ');
+    for (std::size_t i = 0; i < play_.script->sessions.size(); ++i) {
+      const std::string& name = play_.script->sessions[i].name;
+      names += painted(name, color(i), style_) +
+               std::string(width_ - std::min(width_, display_width(name)) + gap, ' ');
+      rules += repeated("─", width_) + std::string(gap, ' ');
+    }
+    return last_line_of(names) + last_line_of(rules);
+  }
+
+  std::string row(const StepRecord& record) const {
+    const std::size_t session = record.step->session;
+    const std::string margin(indent + session * (width_ + gap), ' ');
+    const std::string label = record.step->name + ' ';
+    std::string text;
+    bool first = true;
+    for (const CommandRecord& command : record.commands) {
+      const std::string line =
+          fmt::format("{} → {}", printable(command.command->text), shown(command.outcome));
+      const std::size_t lead = display_width(label);
+      for (const std::string& piece : wrapped(line, width_ - std::min(width_ - 2, lead))) {
+        const std::string front = first ? label : std::string(lead, ' ');
+        const std::string_view paint = command.outcome.error ? red : color(session);
+        text += margin + painted(front + piece, paint, style_) + '\n';
+        first = false;
+      }
+    }
+    if (record.outcome.error) {
+      const std::string& name = play_.script->sessions[session].name;
+      text +=
+          indented(evidence_sentence(*record.outcome.error, name, playground_), 6, style_.width);
+    }
+    return text + unmet(record);
+  }
+
+  static std::string shown(const Outcome& outcome) {
+    if (outcome.error) return fmt::format("✗ {}", name(outcome.error->code()));
+    return to_script(outcome, shown_bytes);
+  }
+
+  // A failed expectation of the step belongs under it, not only at the end.
+  std::string unmet(const StepRecord& record) const {
+    std::string text;
+    for (const Check& check : play_.checks) {
+      if (check.passed || check.what != "step " + record.step->name) continue;
+      text += painted(indented(fmt::format("✗ expected {}", check.expected), 6, style_.width), red,
+                      style_);
+    }
+    return text;
+  }
+
+  static std::string_view color(std::size_t session) {
+    return session_colors[session % session_colors.size()];
+  }
+
+  const Play& play_;
+  const Playground& playground_;
+  const TranscriptStyle& style_;
+  std::size_t width_ = 0;
+};
+
+std::string title(const Play& play, const TranscriptStyle& style) {
+  const Script& script = *play.script;
+  const std::string schedule =
+      script.schedules.size() > 1 ? fmt::format(" · schedule {}", play.schedule + 1) : "";
+  const std::string text =
+      fmt::format("{}{} · {}", script.source.name(), schedule, play.cell.to_string());
+  return '\n' + painted(text, bold, style) + "\n\n";
+}
+
+std::string setup_lines(const Play& play, const TranscriptStyle& style) {
+  std::vector<std::string> parts;
+  for (const CommandRecord& record : play.setup) {
+    const bool there = record.outcome.error.has_value();  // only an insert may fail in setup
+    parts.push_back(printable(record.command->text) + (there ? " (is there already)" : ""));
+  }
+  if (parts.empty()) return {};
+  constexpr std::size_t most_shown = 6;
+  const std::size_t more = parts.size() > most_shown ? parts.size() - most_shown : 0;
+  parts.resize(parts.size() - more);
+  std::string text = fmt::format("setup: {}", fmt::join(parts, "; "));
+  if (more > 0) text += fmt::format("; … {} more", more);
+  return painted(indented(text, 2, style.width), dim, style) + '\n';
+}
+
+std::string final_lines(const Play& play, const TranscriptStyle& style) {
+  constexpr std::size_t most_shown = 12;
+  std::vector<std::string> parts;
+  for (const auto& [place, value] : play.changes) {
+    if (parts.size() == most_shown) {
+      parts.push_back(fmt::format("… {} more", play.changes.size() - most_shown));
+      break;
+    }
+    parts.push_back(spelled_place(place) + '=' +
+                    (value ? spelled_short(*value, shown_bytes) : "absent"));
+  }
+  const std::string text = parts.empty() ? "nothing" : fmt::format("{}", fmt::join(parts, " "));
+  std::string block = '\n' + indented("final: " + text, 2, style.width);
+  for (const auto& [session, endings] : play.endings) {
+    if (!endings.empty() && endings.back().kind == Ending::Kind::unfinished) {
+      block += indented(fmt::format("{} did not commit, and was rolled back at the end", session),
+                        2, style.width);
+    }
+  }
+  for (const AnomalyRecord& anomaly : play.anomalies) {
+    const std::string_view name = anomaly.definition->name;
+    block += "  ";
+    block += anomaly.occurs ? painted(fmt::format("{} happened", name), red, style)
+                            : painted(fmt::format("{} prevented by {}", name, anomaly.prevented_by),
+                                      green, style);
+    block += '\n';
+  }
+  return block;
+}
+
+// Failed checks with their place in the script; of those that passed only the number.
+std::string check_lines(const Play& play, const TranscriptStyle& style) {
+  std::string text;
+  const Source& source = play.script->source;
+  for (const Check& check : play.checks) {
+    if (check.passed) continue;
+    const std::string head =
+        fmt::format("✗ {}:{}:{}: {} at {}: expected {}, but {}", source.name(), check.place.line,
+                    check.place.column, check.what, play.cell.to_string(), check.expected,
+                    check.what.starts_with("step") ? "it was " + check.actual : check.actual);
+    text += painted(indented(head, 2, style.width), red, style);
+    text += render_place(source, check.place);
+  }
+  if (play.checks.empty()) return text + "  nothing was expected here\n";
+  if (play.failed() == 0) {
+    const std::size_t count = play.passed();
+    text += painted(fmt::format("  ✓ {} expectation{} met", count, count == 1 ? "" : "s"), green,
+                    style) +
+            '\n';
+  }
+  return text;
+}
+
+std::string endings_of(const Play& play) {
+  std::vector<std::string> parts;
+  for (const SessionDefinition& session : play.script->sessions) {
+    const auto found = play.endings.find(session.name);
+    if (found == play.endings.end()) continue;
+    for (const Ending& ending : found->second) {
+      parts.push_back(
+          fmt::format("{} {}", session.name,
+                      ending.kind == Ending::Kind::aborted ? "aborted" : ending.to_string()));
+    }
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::vector<std::size_t> column_widths(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], display_width(row[i]));
+    }
+  }
+  return widths;
+}
+
+std::vector<std::vector<std::string>> table_rows(const std::vector<Play>& plays,
+                                                 const TranscriptStyle& style) {
+  std::vector<std::vector<std::string>> rows{{"level", "locking"}};
+  for (const AnomalyDefinition& anomaly : plays.front().script->anomalies) {
+    rows.front().push_back(anomaly.name);
+  }
+  rows.front().emplace_back("transactions");
+  std::set<Locking> lockings;
+  for (const Play& play : plays) {
+    lockings.insert(play.cell.locking);
+    std::vector<std::string> row{std::string(name(play.cell.level)),
+                                 std::string(name(play.cell.locking))};
+    for (const AnomalyRecord& anomaly : play.anomalies) {
+      row.push_back(anomaly.occurs ? "happens" : "prevented by " + anomaly.prevented_by);
+    }
+    row.push_back(endings_of(play));
+    rows.push_back(std::move(row));
+  }
+  // A column that says the same in every row is noise; and of too wide a table the last goes first.
+  if (lockings.size() == 1) {
+    for (auto& row : rows) row.erase(row.begin() + 1);
+  }
+  std::size_t total = 2 * rows.front().size();
+  for (const std::size_t width : column_widths(rows)) total += width;
+  if (total > style.width && !plays.front().anomalies.empty()) {
+    for (auto& row : rows) row.pop_back();
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::string evidence_sentence(const Error& error, std::string_view session,
+                              const Playground& playground) {
+  const Evidence& evidence = error.evidence();
+  const std::string self =
+      evidence.self && !evidence.self->label.empty() ? evidence.self->label : std::string(session);
+  const bool conflict =
+      error.code() == ErrorCode::write_conflict || error.code() == ErrorCode::serialization_failure;
+  if (!conflict || (!evidence.key && !evidence.range)) return error.message();
+  std::string where;
+  const std::string keyspace = playground.script_name(evidence.keyspace);
+  if (!keyspace.empty() && keyspace != default_keyspace_name) where = " in " + keyspace;
+  const std::string culprit = evidence.culprit && !evidence.culprit->label.empty()
+                                  ? evidence.culprit->label
+                                  : "another transaction";
+  std::string subject = subject_of(error) + where;
+  if (evidence.key && evidence.range) {
+    subject += fmt::format(" (in {}, a range that {} had read)", spelled(*evidence.range), self);
+  }
+  std::string text = fmt::format("{} was changed by {}", subject, culprit);
+  if (evidence.conflict) text += fmt::format(" at timestamp {}", evidence.conflict->value);
+  if (evidence.snapshot) {
+    text +=
+        fmt::format(", after the snapshot that {} had read at {}", self, evidence.snapshot->value);
+  } else {
+    text += fmt::format(", after {} had read it", self);
+  }
+  return text + '.';
+}
+
+std::string story(const Script& script, const TranscriptStyle& style) {
+  std::string text;
+  for (const std::string& line : script.story) {
+    text += line.empty() ? "\n" : indented(line, 0, style.width);
+  }
+  return text;
+}
+
+std::string transcript(const Play& play, const Playground& playground,
+                       const TranscriptStyle& style) {
+  return title(play, style) + setup_lines(play, style) + Lanes(play, playground, style).draw() +
+         final_lines(play, style) + check_lines(play, style);
+}
+
+std::string cell_table(const std::vector<Play>& plays, const TranscriptStyle& style) {
+  const std::vector<std::vector<std::string>> rows = table_rows(plays, style);
+  const std::vector<std::size_t> widths = column_widths(rows);
+  const std::string heading = fmt::format("{} at each level", plays.front().script->source.name());
+  std::string text = '\n' + painted(heading, bold, style) + "\n\n";
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::string line = "  ";
+    for (std::size_t i = 0; i < rows[r].size(); ++i) {
+      const bool last = i + 1 == rows[r].size();
+      const std::string& cell = rows[r][i];
+      const std::string_view paint = r == 0                              ? dim
+                                     : cell == "happens"                 ? red
+                                     : cell.starts_with("prevented by ") ? green
+                                                                         : std::string_view();
+      const std::string shown = last ? cell : padded(cell, widths[i] + 2);
+      line += paint.empty() ? shown : painted(shown, paint, style);
+    }
+    text += last_line_of(line);
+  }
+  return text;
+}
+
+std::string totals(std::size_t passed, std::size_t failed, const TranscriptStyle& style) {
+  return painted(fmt::format("{} passed, {} failed", passed, failed), failed == 0 ? green : red,
+                 style) +
+         '\n';
+}
+
+}  // namespace isolde::lab

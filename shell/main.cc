@@ -1,0 +1,111 @@
+// The command `isolde`.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "commands.h"
+#include "exit_code.h"
+#include "interrupt.h"
+#include "lab/source.h"
+#include "lab/text.h"
+
+namespace isolde::shell {
+namespace {
+
+constexpr const char* description =
+    "Isolde: a transactional key-value store with every isolation level, side by side.";
+
+constexpr const char* examples = R"(Examples:
+  isolde run lost-update --level all        see it happen, and see what prevents it
+  isolde run my-script.iso --level rc       play a script of your own, check what it expects
+  isolde load bank.db accounts.tsv --keyspace accounts
+  isolde dump bank.db --keyspace accounts --as jsonl
+  isolde stat bank.db
+
+`isolde COMMAND --help` explains one command. Exit codes: 0 fine, 1 an expectation failed or the
+work could not be done, 2 usage or malformed input, 3 the database cannot be opened or is damaged,
+130 interrupted.
+)";
+
+void add_commands(CLI::App& app, Invocation& invocation) {
+  app.set_version_flag("--version", std::string("isolde ") + ISOLDE_VERSION);
+  app.footer(examples);
+  app.require_subcommand(0, 1);
+  add_run_command(app, invocation);
+  add_load_command(app, invocation);
+  add_dump_command(app, invocation);
+  add_stat_command(app, invocation);
+  add_verify_command(app, invocation);
+  add_backup_command(app, invocation);
+}
+
+// A first word that is no command; CLI11 would only say that it was not expected.
+bool complain_about_command(CLI::App& app, int argc, const char* const* argv) {
+  if (argc < 2 || argv[1][0] == '-') return false;
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  const std::string_view word = argv[1];
+  for (const std::string& name : names) {
+    if (name == word) return false;
+  }
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  complain(
+      fmt::format("unknown command '{}'{}", lab::printable(word), lab::did_you_mean(word, views)));
+  std::fputs("`isolde --help` lists the commands.\n", stderr);
+  return true;
+}
+
+int parse_and_run(int argc, const char* const* argv) {
+  CLI::App app(description, "isolde");
+  Invocation invocation;
+  add_commands(app, invocation);
+  if (complain_about_command(app, argc, argv)) return exit_usage;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& wanted) {  // --help, --version
+    return app.exit(wanted);
+  } catch (const CLI::ParseError& error) {
+    complain(error.what());
+    std::string command = "isolde";
+    for (const CLI::App* parsed : app.get_subcommands()) command += ' ' + parsed->get_name();
+    std::fputs(fmt::format("`{} --help` explains the usage.\n", command).c_str(), stderr);
+    return exit_usage;
+  }
+  if (!invocation.run) {
+    std::fputs(app.help().c_str(), stderr);
+    return exit_usage;
+  }
+  return invocation.run();
+}
+
+int guarded_main(int argc, const char* const* argv) {
+  try {
+    return parse_and_run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    complain("out of memory; nothing has been changed");
+  } catch (const std::exception& error) {
+    complain(error.what());
+  }
+  return exit_failed;
+}
+
+}  // namespace
+}  // namespace isolde::shell
+
+int main(int argc, char** argv) {
+  using namespace isolde::shell;
+  catch_interrupts();
+  const int code = guarded_main(argc, argv);
+  // What is still buffered may meet a closed pipe or a full disk, and that must not go unnoticed.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    complain("cannot write to standard output");
+    return code == exit_ok ? exit_failed : code;
+  }
+  return code;
+}

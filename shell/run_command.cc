@@ -1,0 +1,272 @@
+// isolde run FILE.iso...: plays scripts and checks their expectations.
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "commands.h"
+#include "exit_code.h"
+#include "interrupt.h"
+#include "isolde/database.h"
+#include "lab/playground.h"
+#include "lab/run_json.h"
+#include "lab/runner.h"
+#include "lab/script.h"
+#include "lab/shipped_scripts.h"
+#include "lab/transcript.h"
+#include "stream.h"
+
+namespace isolde::shell {
+namespace {
+
+struct RunOptions {
+  std::vector<std::string> files;
+  std::string level = "repeatable-read";
+  std::string locking = "optimistic";
+  std::string format = "text";
+  std::string color = "auto";
+  std::string database;
+  std::string keyspace;
+};
+
+void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+bool want_color(const std::string& choice) {
+  if (choice != "auto") return choice == "always";
+  const char* no_color = std::getenv("NO_COLOR");
+  if (no_color != nullptr && *no_color != '\0') return false;
+  const char* terminal = std::getenv("TERM");
+  return ::isatty(STDOUT_FILENO) == 1 &&
+         (terminal == nullptr || std::string_view(terminal) != "dumb");
+}
+
+lab::TranscriptStyle style_for(const std::string& color) {
+  constexpr std::size_t narrowest = 40;
+  constexpr std::size_t widest = 120;  // lanes further apart are harder to follow
+  lab::TranscriptStyle style;
+  style.color = want_color(color);
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    style.width = std::clamp<std::size_t>(size.ws_col, narrowest, widest);
+  }
+  return style;
+}
+
+std::vector<lab::Cell> cells_of(const RunOptions& options) {
+  std::vector<lab::Cell> cells;
+  const auto wanted_level = isolation_from_name(options.level);
+  const auto wanted_locking = locking_from_name(options.locking);
+  for (const Locking locking : lab::all_lockings) {
+    for (const Isolation level : lab::all_levels) {
+      if ((!wanted_level || level == *wanted_level) &&
+          (!wanted_locking || locking == *wanted_locking)) {
+        cells.push_back({level, locking});
+      }
+    }
+  }
+  return cells;
+}
+
+std::vector<std::string_view> shipped_names() {
+  std::vector<std::string_view> names;
+  for (const lab::ShippedScript& script : lab::shipped_scripts()) {
+    names.push_back(script.name.substr(0, script.name.rfind('.')));
+  }
+  return names;
+}
+
+// A file, or by its bare name a script that ships.
+std::optional<lab::ParsedScript> read_script(const std::string& file, int& code) {
+  std::error_code ignored;
+  const bool exists = file == "-" || std::filesystem::exists(file, ignored);
+  if (!exists && file.find('/') == std::string::npos) {
+    for (const lab::ShippedScript& script : lab::shipped_scripts()) {
+      if (script.name == file || script.name == file + ".iso") {
+        return lab::parse_script(std::string(script.name), std::string(script.text));
+      }
+    }
+    const auto names = shipped_names();
+    complain(
+        fmt::format("there is no file {0}, and no script {0} ships with isolde{1}; those that "
+                    "do: {2}",
+                    file, lab::did_you_mean(file, names), fmt::join(names, ", ")));
+    code = exit_usage;
+    return std::nullopt;
+  }
+  constexpr std::size_t largest_script = std::size_t{64} << 20;
+  auto text = read_whole(file, largest_script);
+  if (!text) {
+    complain(text.error().message());
+    code = text.error().code() == ErrorCode::cancelled ? exit_interrupted : exit_usage;
+    return std::nullopt;
+  }
+  return lab::parse_script(file == "-" ? "<stdin>" : file, std::move(*text));
+}
+
+class Run {
+ public:
+  explicit Run(const RunOptions& options)
+      : options_(options), style_(style_for(options.color)), cells_(cells_of(options)) {}
+
+  int run() {
+    if (const int code = read_scripts(); code != exit_ok) return code;
+    if (const int code = check_lockings(); code != exit_ok) return code;
+    if (const int code = open_playground(); code != exit_ok) return code;
+    for (const lab::Script& script : scripts_) {
+      if (const int code = play_script(script); code != exit_ok) return code;
+    }
+    if (!json()) print('\n' + lab::totals(passed_, failed_, style_));
+    return failed_ == 0 ? exit_ok : exit_failed;
+  }
+
+ private:
+  bool json() const { return options_.format == "json"; }
+
+  // All of them before the first is played, so that a typo in the last does not cost a long run.
+  int read_scripts() {
+    int code = exit_ok;
+    for (const std::string& file : options_.files) {
+      auto parsed = read_script(file, code);
+      if (!parsed) continue;
+      if (parsed->script) {
+        scripts_.push_back(std::move(*parsed->script));
+        continue;
+      }
+      code = exit_usage;
+      const lab::Source& source = parsed->source;
+      for (const lab::ScriptError& error : parsed->errors) {
+        std::fputs(lab::render(source, error).c_str(), stderr);
+      }
+    }
+    return code;
+  }
+
+  // Asks the engine itself which locking modes it offers.
+  int check_lockings() const {
+    for (const Locking locking : lab::all_lockings) {
+      const auto uses = [locking](const lab::Cell& cell) { return cell.locking == locking; };
+      if (locking == Locking::optimistic || std::none_of(cells_.begin(), cells_.end(), uses)) {
+        continue;
+      }
+      const auto playground = lab::Playground::temporary();
+      if (auto ready = playground->restart(); !ready) return report(ready.error(), "run");
+      auto txn = playground->database().begin({.locking = locking});
+      if (!txn) {
+        complain(fmt::format("--locking {}: {}", options_.locking, txn.error().message()));
+        return exit_usage;
+      }
+    }
+    return exit_ok;
+  }
+
+  int open_playground() {
+    if (options_.database.empty()) {
+      playground_ = lab::Playground::temporary();
+      return exit_ok;
+    }
+    Options database_options;
+    database_options.create_if_missing = false;
+    auto opened = Database::open(options_.database, database_options);
+    if (!opened) return report_open(opened.error(), options_.database);
+    database_ = std::move(*opened);
+    std::optional<std::string> copy_of;
+    if (!options_.keyspace.empty()) copy_of = options_.keyspace;
+    auto playground = lab::Playground::inside(*database_, copy_of);
+    if (!playground) return report(playground.error(), options_.database);
+    playground_ = std::move(*playground);
+    return exit_ok;
+  }
+
+  int play_script(const lab::Script& script) {
+    if (!json()) print(lab::story(script, style_));
+    warn_about_unplayed(script);
+    for (std::size_t schedule = 0; schedule < script.schedules.size(); ++schedule) {
+      std::vector<lab::Play> plays;
+      for (const lab::Cell& cell : cells_) {
+        auto result = lab::play(script, schedule, cell, *playground_, interrupted);
+        if (const auto* failure = std::get_if<lab::PlayFailure>(&result)) {
+          return tell_failure(script, *failure);
+        }
+        lab::Play& play = std::get<lab::Play>(result);
+        passed_ += play.passed();
+        failed_ += play.failed();
+        print(json() ? lab::json_lines(play) : lab::transcript(play, *playground_, style_));
+        plays.push_back(std::move(play));
+      }
+      if (!json() && plays.size() > 1) print(lab::cell_table(plays, style_));
+    }
+    return exit_ok;
+  }
+
+  static void warn_about_unplayed(const lab::Script& script) {
+    for (const std::size_t index : script.unplayed_steps()) {
+      const lab::Step& step = script.steps[index];
+      complain(fmt::format("{}:{}:{}: note: step {} is in no schedule, so it is never played",
+                           script.source.name(), step.place.line, step.place.column, step.name));
+    }
+  }
+
+  static int tell_failure(const lab::Script& script, const lab::PlayFailure& failure) {
+    if (!failure.place) return report(failure.error, script.source.name());
+    const lab::ScriptError error{*failure.place,
+                                 fmt::format("setup failed: {}", failure.error.to_string())};
+    std::fputs(lab::render(script.source, error).c_str(), stderr);
+    return exit_usage;
+  }
+
+  const RunOptions& options_;
+  lab::TranscriptStyle style_;
+  std::vector<lab::Cell> cells_;
+  std::vector<lab::Script> scripts_;
+  std::optional<Database> database_;  // outlives the playground
+  std::unique_ptr<lab::Playground> playground_;
+  std::size_t passed_ = 0;
+  std::size_t failed_ = 0;
+};
+
+}  // namespace
+
+void add_run_command(CLI::App& app, Invocation& invocation) {
+  CLI::App* command =
+      app.add_subcommand("run", "Play scripts step by step, and check what they expect");
+  auto options = std::make_shared<RunOptions>();
+  command
+      ->add_option("FILE", options->files,
+                   "Scripts: files, - for standard input, or names of scripts that ship")
+      ->required();
+  command
+      ->add_option("--level", options->level,
+                   "read-uncommitted, read-committed, repeatable-read (default), serializable "
+                   "(ru, rc, rr, ser, snapshot), or all")
+      ->check(CLI::IsMember({"read-uncommitted", "read-committed", "repeatable-read",
+                             "serializable", "ru", "rc", "rr", "ser", "snapshot", "all"}));
+  command->add_option("--locking", options->locking, "optimistic (default), pessimistic, or all")
+      ->check(CLI::IsMember({"optimistic", "pessimistic", "all"}));
+  command->add_option("--format", options->format, "text (default) or json, one object a line")
+      ->check(CLI::IsMember({"text", "json"}));
+  command->add_option("--color", options->color, "auto (default), always or never")
+      ->check(CLI::IsMember({"auto", "always", "never"}));
+  auto* database = command->add_option(
+      "--database", options->database,
+      "Play inside this database, in scratch keyspaces that are dropped at the end");
+  command
+      ->add_option("--keyspace,-k", options->keyspace,
+                   "With --database: begin with a copy of this keyspace")
+      ->needs(database);
+  command->footer("Example: isolde run lost-update --level all");
+  command->callback(
+      [options, &invocation] { invocation.run = [options] { return Run(*options).run(); }; });
+}
+
+}  // namespace isolde::shell
