@@ -158,6 +158,12 @@ bool Checkpoint::prepare_handles_in(MDB_txn* transaction, Catalogue& prepared) {
       retry_ = ApplyOutcome::Kind::handles_full;
       return false;
     }
+    if (code == MDB_DBS_FULL) {
+      return stop(Error(ErrorCode::invalid_argument,
+                        "there is no room for keyspace " + isolde::quoted(change.name) +
+                            ": raise max_keyspaces (" +
+                            std::to_string(state_.options.max_keyspaces) + ')'));
+    }
     if (!ok(code) || !ok(write_named(transaction, state_.meta, change.name, named))) return false;
   }
   return true;
