@@ -15,10 +15,9 @@
 
 namespace isolde::engine {
 
-// An open file. Thread safety: calls on one file may be concurrent; sync_data covers the writes that
-// had returned before it was called.
-// Errors of all: disk_full (ENOSPC, EDQUOT), permission_denied (EACCES, EPERM, EROFS), io_error; with
-// file, offset and errno in the evidence.
+// An open file. Thread safety: calls on one file may be concurrent; sync_data covers the writes
+// that had returned before it was called. Errors of all: disk_full (ENOSPC, EDQUOT),
+// permission_denied (EACCES, EPERM, EROFS), io_error; with file, offset and errno in the evidence.
 class File {
  public:
   virtual ~File() = default;
@@ -52,8 +51,8 @@ class FileSystem {
 // The operating system's files.
 FileSystem& posix_file_system();
 
-// The error for an errno, phrased once: "cannot write log/00000002.log at byte 512: No space left on
-// device". `doing` is a verb in the infinitive ("write").
+// The error for an errno, phrased once: "cannot write log/00000002.log at byte 512: No space left
+// on device". `doing` is a verb in the infinitive ("write").
 Error file_error(std::string_view doing, const std::filesystem::path& path, std::uint64_t offset,
                  int system_error);
 
