@@ -23,7 +23,6 @@ class VersionChanges : public engine::ChangeSource {
                  std::uint64_t from, std::uint64_t to)
       : store_(store),
         catalog_(catalog),
-        registry_(registry),
         slot_(registry.claim()),
         from_(from),
         to_(to) {}
@@ -72,7 +71,6 @@ class VersionChanges : public engine::ChangeSource {
 
   VersionStore& store_;
   const Catalog& catalog_;
-  SnapshotRegistry& registry_;
   Slot& slot_;
   const std::uint64_t from_;
   const std::uint64_t to_;
