@@ -10,7 +10,7 @@ while IFS= read -r file; do
     [[ -e $(dirname "$file")/$target ]] && continue
     echo "links_test: $file: no such file: $target" >&2
     broken=$((broken + 1))
-  done < <(grep -oE '\]\([^)#: ]+' "$file" | cut -c3-)
+  done < <(awk '/^ *```/ { code = !code } !code' "$file" | grep -oE '\]\([^)#: ]+' | cut -c3-)
 done < <(find . -name '*.md' -not -path './build/*' -not -path './.git/*')
 ((links > 0)) || broken=1
 echo "$links links, $broken broken"
