@@ -200,10 +200,12 @@ bool Checkpoint::create(const CatalogueChange& change) {
   named.id = change.id;
   catalogue_.next_keyspace_id =
       std::max(catalogue_.next_keyspace_id, KeyspaceId{change.id.value + 1});
-  KeyspaceSlot& slot = state_.keyspaces.slot(change.id);
-  slot.handle.store(named.handle, std::memory_order_relaxed);
-  bounds_.push_back(&slot.since);
-  slot.since.store(transaction_->number(), std::memory_order_release);
+  if (!claimed) {
+    KeyspaceSlot& slot = state_.keyspaces.slot(change.id);
+    slot.handle.store(named.handle, std::memory_order_relaxed);
+    bounds_.push_back(&slot.since);
+    slot.since.store(transaction_->number(), std::memory_order_release);
+  }
   return ok(write_named(transaction_->get(), state_.meta, change.name, named));
 }
 

@@ -180,10 +180,19 @@ int Load::append_batch(MDB_txn* transaction) const {
   return MDB_SUCCESS;
 }
 
+// Views can read what was loaded from here on: its create_keyspace is acknowledged by the log, and
+// reaches the base only with a later checkpoint.
 Result<void> Load::finish() {
-  Result<void> written =
-      write([this](MDB_txn* transaction) { return record(transaction, NamedKind::loaded); });
-  if (!written) return written;
+  KeyspaceSlot& slot = state_.keyspaces.slot(id_);
+  slot.handle.store(named_.handle, std::memory_order_relaxed);
+  Result<void> written = write([&](MDB_txn* transaction) {
+    slot.since.store(mdb_txn_id(transaction), std::memory_order_release);
+    return record(transaction, NamedKind::loaded);
+  });
+  if (!written) {
+    slot.since.store(KeyspaceSlot::never, std::memory_order_release);
+    return written;
+  }
   Catalogue next = state_.copy_of_catalogue();
   next.named[name_] = named_;
   state_.install(std::move(next));

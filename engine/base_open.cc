@@ -295,7 +295,8 @@ Result<void> Opening::open_handles(MDB_txn* transaction, Catalogue& catalogue, b
                           state_.file);
     }
     if (code != MDB_SUCCESS) return lmdb_error(code, "open a keyspace of", state_.file);
-    if (named.kind != NamedKind::keyspace) continue;
+    // A finished load may have its create_keyspace in the log.
+    if (named.kind != NamedKind::keyspace && named.kind != NamedKind::loaded) continue;
     KeyspaceSlot& slot = state_.keyspaces.slot(named.id);
     slot.handle.store(named.handle);
     slot.since.store(0);

@@ -330,6 +330,8 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
                                                 "first, or write with transactions");
   };
   if (catalog_.find(name)) return exists();
+  // A keyspace of that name may have been dropped in the log and not yet in the base.
+  if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed.error();
   const auto id = catalog_.reserve_id();
   if (!id) {
     return Error(ErrorCode::invalid_argument, "this database has used up its keyspace ids");
