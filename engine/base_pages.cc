@@ -256,8 +256,12 @@ Result<PageRoots> PageFile::newest() const {
                        " and " + std::to_string(newer.transaction),
                    odd_is_newest ? 1 : 0);
   }
-  // No larger than a file can be: what follows multiplies and allocates by it.
-  constexpr std::uint64_t page_limit = std::uint64_t{1} << 36;
+  if ((newer.free.flags & special_tree_flags) != integer_key) {
+    return damaged("the list of free pages has impossible flags", odd_is_newest ? 1 : 0);
+  }
+  // The file may be shorter than its pages by what one transaction allocates and gives up (LMDB: at
+  // most 2^17 pages, and long values); far more would make LMDB ask for a map beyond all bounds.
+  const std::uint64_t page_limit = file_bytes_ / page_bytes_ + (std::uint64_t{1} << 20);
   if (newer.last_page + 1 < first_page || newer.last_page > page_limit) {
     return damaged("its meta page claims page " + std::to_string(newer.last_page),
                    odd_is_newest ? 1 : 0);
@@ -298,8 +302,7 @@ Result<void> PageFile::see(std::uint64_t page) {
 
 Result<void> PageFile::walk(const PageTree& tree, const std::string& what, Extent extent,
                             const Visitor& visit) {
-  const bool free_list = (tree.flags & integer_key) != 0;
-  Walk state{tree, what, extent, free_list, visit};
+  Walk state{tree, what, extent, &tree == &roots_.free, visit};
   if (tree.is_empty()) {
     if (tree.entries != 0 || tree.depth != 0) return damaged(what + " has lost its root", 0);
     return {};

@@ -1,5 +1,7 @@
 #include "engine/lmdb_error.h"
 
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <cerrno>
@@ -8,13 +10,20 @@
 namespace isolde::engine {
 namespace {
 
-// LMDB answers EIO to a short write, which is what a disk that fills up gives first.
+// LMDB answers EIO to a short write, which is what a disk that fills up, or a limit on the size of
+// files, gives first.
 bool is_disk_full(int code, const std::filesystem::path& file) noexcept {
   if (code == ENOSPC || code == EDQUOT || code == EFBIG) return true;
-  struct statvfs space {};
+  if (code != EIO) return false;
   constexpr std::uint64_t nothing_left = 1 << 16;
-  return code == EIO && ::statvfs(file.c_str(), &space) == 0 &&
-         std::uint64_t{space.f_bavail} * space.f_frsize < nothing_left;
+  struct statvfs space {};
+  struct stat status {};
+  rlimit limit{};
+  return (::statvfs(file.c_str(), &space) == 0 &&
+          std::uint64_t{space.f_bavail} * space.f_frsize < nothing_left) ||
+         (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+          ::stat(file.c_str(), &status) == 0 &&
+          static_cast<std::uint64_t>(status.st_size) + nothing_left >= limit.rlim_cur);
 }
 
 ErrorCode code_for(int code, const std::filesystem::path& file) noexcept {

@@ -2,6 +2,7 @@
 
 #include <sys/wait.h>
 
+#include <csignal>
 #include <cstdio>
 
 namespace isolde::engine::test {
@@ -9,7 +10,12 @@ namespace isolde::engine::test {
 int in_child(const std::function<int()>& work) {
   std::fflush(nullptr);
   const pid_t child = ::fork();
-  if (child == 0) ::_exit(work());
+  if (child == 0) {
+    // Boost's handlers would go on with the tests in the child.
+    for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+      std::signal(signal, SIG_DFL);
+    ::_exit(work());
+  }
   int status = 0;
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
