@@ -38,9 +38,9 @@ Result<void> read_segment(const LogSegment& segment, const std::filesystem::path
   const auto size = segment.file->size();
   if (!size) return size.error();
   if (*size < segment.bytes) {
-    return log_corruption("the file is truncated: it has " + std::to_string(*size) + " of " +
-                              std::to_string(segment.bytes) + " bytes",
-                          path, *size);
+    return log_corruption(
+        "the file ends there, it is truncated: it had " + std::to_string(segment.bytes) + " bytes",
+        path, *size);
   }
   FileWindow window(*segment.file, segment.end);
   for (std::uint64_t offset = first_record_offset; offset < segment.end;) {

@@ -176,15 +176,14 @@ class Judge {
     }
     if (log_.begun || fresh) return {};
     if (log_.segments.empty()) {
-      return log_corruption(
-          "it is missing, and the newest commits may be in it alone: put the files of this "
-          "directory back as they were",
-          directory_, 0);
+      return log_file_corruption(
+          "has no log files, and the newest commits may be in them alone: put them back",
+          directory_);
     }
-    return log_corruption(
-        "none of its files holds the beginning of a log: put the original files of this directory "
+    return log_file_corruption(
+        "and the other files beside it do not hold the beginning of a log: put the original files "
         "back",
-        log_.segments.front().path, 0);
+        log_.segments.front().path);
   }
 
   bool is_live(const RecordHeader& record) const noexcept {
@@ -215,12 +214,12 @@ class Judge {
         std::find_if(log_.segments.begin(), log_.segments.end(),
                      [&](const RecoveredSegment& segment) { return segment.number == number; });
     if (found == log_.segments.end()) {
-      return log_corruption("the file is missing: put it back", path_of(number), 0);
+      return log_file_corruption("is missing: put it back", path_of(number));
     }
     if (found->bytes >= bytes) return {};
-    return log_corruption("the file is truncated: it has " + std::to_string(found->bytes) + " of " +
-                              std::to_string(bytes) + " bytes",
-                          found->path, found->bytes);
+    return log_corruption(
+        "the file ends there, it is truncated: it had " + std::to_string(bytes) + " bytes",
+        found->path, found->bytes);
   }
 
   Result<void> follow_chain() {
@@ -294,14 +293,26 @@ class Judge {
 
 }  // namespace
 
-Error log_corruption(std::string what, const fs::path& file, std::uint64_t offset) {
+Error log_corruption(std::string_view what, const fs::path& file, std::uint64_t offset) {
   Evidence evidence;
   evidence.file = file.string();
   evidence.offset = offset;
-  return {ErrorCode::corruption,
-          "the log is damaged at byte " + std::to_string(offset) + " of " + file.string() + ": " +
-              std::move(what),
-          std::move(evidence)};
+  std::string message = "the log is damaged at byte " + std::to_string(offset) + " of ";
+  message += file.string();
+  message += ": ";
+  message += what;
+  return {ErrorCode::corruption, std::move(message), std::move(evidence)};
+}
+
+Error log_file_corruption(std::string_view what, const fs::path& file) {
+  Evidence evidence;
+  evidence.file = file.string();
+  evidence.offset = 0;
+  std::string message = "the log is damaged: ";
+  message += file.string();
+  message += ' ';
+  message += what;
+  return {ErrorCode::corruption, std::move(message), std::move(evidence)};
 }
 
 Result<std::string_view> FileWindow::view(std::uint64_t offset, std::uint64_t bytes) {

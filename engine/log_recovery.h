@@ -74,7 +74,10 @@ using RecoveredSink = std::function<Result<void>(std::uint64_t at, std::string_v
 Result<void> replay_log(FileSystem& files, const RecoveredLog& log, std::uint64_t base_at,
                         const RecoveredSink& sink);
 
-// "the log is damaged: <what>", with file and offset.
-Error log_corruption(std::string what, const std::filesystem::path& file, std::uint64_t offset);
+// "the log is damaged at byte <offset> of <file>: <what>".
+Error log_corruption(std::string_view what, const std::filesystem::path& file,
+                     std::uint64_t offset);
+// "the log is damaged: <file> <what>", with offset 0 in the evidence.
+Error log_file_corruption(std::string_view what, const std::filesystem::path& file);
 
 }  // namespace isolde::engine
