@@ -90,6 +90,7 @@ class FileCommitLog final : public CommitLog {
   Result<void> write_group() ISOLDE_REQUIRES(leadership_);
   Result<void> write_record(GroupReader& reader) ISOLDE_REQUIRES(leadership_);
   Result<void> switch_segment(std::uint64_t need) ISOLDE_REQUIRES(leadership_);
+  Result<void> name_segment(const LogSegment& segment) ISOLDE_REQUIRES(leadership_);
   Result<void> sync(File& file) ISOLDE_REQUIRES(leadership_);
   void publish(const RecordHeader& record, std::uint64_t needs) ISOLDE_REQUIRES(leadership_);
   void fail(const Error& cause) noexcept;

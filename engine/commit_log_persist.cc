@@ -190,14 +190,29 @@ void FileCommitLog::publish(const RecordHeader& record, std::uint64_t needs) {
   durable_.store(record.last);
 }
 
-// Takes the next segment into use. Before the first record in it, the log's beginning names it: a
-// file that went missing, or lost its end, is noticed though nothing may be known of its records.
 Result<void> FileCommitLog::switch_segment(std::uint64_t need) {
   LogSegment next;
   {
     MutexLock lock(mutex_);
     next = space_.take_spare(need);
   }
+  // Without syncs a crash could keep the old name and yet remove the file that it names, after its
+  // release: then it is never named.
+  if (options_.sync) {
+    if (auto named = name_segment(next); !named) return named;
+  }
+  file_ = next.file;
+  place_.segment = next.number;
+  place_.segment_bytes = next.bytes;
+  place_.offset = next.end;
+  MutexLock lock(mutex_);
+  in_use_.push_back(std::move(next));
+  return {};
+}
+
+// Before the first record in a segment, the log's beginning names it: a file that goes missing, or
+// loses its end, is noticed though nothing else may be known of its records.
+Result<void> FileCommitLog::name_segment(const LogSegment& segment) {
   ++use_;
   RecordHeader header;
   header.kind = RecordKind::life;
@@ -210,20 +225,13 @@ Result<void> FileCommitLog::switch_segment(std::uint64_t need) {
   header.last = life_last_;
   header.durable = claim();
   header.predecessor = place_.predecessor;
-  const auto payload = encode_life({use_, next.number, next.bytes});
+  const auto payload = encode_life({use_, segment.number, segment.bytes});
   const std::array<std::string_view, 1> body{std::string_view(payload.data(), payload.size())};
   const EncodedHeader bytes = encode_header(header, body);
   const std::array<std::string_view, 2> pieces{std::string_view(bytes.data(), bytes.size()),
                                                body[0]};
   if (auto written = life_file_->write_at(header.offset, pieces); !written) return written;
-  if (auto synced = sync(*life_file_); !synced) return synced;
-  file_ = next.file;
-  place_.segment = next.number;
-  place_.segment_bytes = next.bytes;
-  place_.offset = next.end;
-  MutexLock lock(mutex_);
-  in_use_.push_back(std::move(next));
-  return {};
+  return sync(*life_file_);
 }
 
 // What a record may claim to be on disk.
