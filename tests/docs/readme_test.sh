@@ -2,7 +2,7 @@
 # Holds README.md to what it says. Run by CTest:
 #   readme_test.sh SOURCE BUILD
 # The blocks of C++ and CMake are those that the tests build, byte by byte. Each command of a console
-# block is run, all in one new directory, in order; lines below it must be what it prints ("..."
+# block is run, all in one new directory, in order; lines below it must be what it writes to its standard output ("..."
 # stands for any lines).
 set -euo pipefail
 
@@ -46,7 +46,7 @@ play() {
   local command=$1 expected=$2 output status=0 pattern
   is_skipped "$command" && return
   echo "\$ $command"
-  output=$(bash -euo pipefail -c "$command" 2>&1) || status=$?
+  output=$(bash -euo pipefail -c "$command") || status=$?
   ((status == 0)) || fail "exit code $status: $command"$'\n'"$output"
   [[ -n $expected ]] || return 0
   pattern=$(printf '%s' "$expected" | sed -e 's/[][*?\\]/\\&/g' -e 's/^\.\.\.$/*/')

@@ -17,11 +17,10 @@ fail() {
 
 # The consumer is README's example; it must run, twice, on the same database.
 expect_it_runs() {
-  local directory
-  directory=$(mktemp -d)
-  trap 'rm -rf "$directory"' EXIT
-  local answer
-  answer=$(cd "$directory" && "$1" && "$1") || fail "$1 failed"
+  local place=$work/$step/place answer
+  rm -rf "$place"
+  mkdir -p "$place"
+  answer=$(cd "$place" && "$1" && "$1") || fail "$1 failed"
   [[ $answer == $'bob has 30\nbob has 60' ]] || fail "$1 answered: $answer"
 }
 
