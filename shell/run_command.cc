@@ -189,7 +189,7 @@ class Run {
   }
 
   int play_script(const lab::Script& script) {
-    if (!json()) print(lab::story(script, style_));
+    if (!json()) print((&script == scripts_.data() ? "" : "\n") + lab::story(script, style_));
     warn_about_unplayed(script);
     for (std::size_t schedule = 0; schedule < script.schedules.size(); ++schedule) {
       std::vector<lab::Play> plays;

@@ -280,18 +280,14 @@ std::string evidence_sentence(const Error& error, std::string_view session,
   const std::string culprit = evidence.culprit && !evidence.culprit->label.empty()
                                   ? evidence.culprit->label
                                   : "another transaction";
-  std::string subject = subject_of(error) + where;
+  std::string text = fmt::format("{} changed {}{}", culprit, subject_of(error), where);
   if (evidence.key && evidence.range) {
-    subject += fmt::format(" (in {}, a range that {} had read)", spelled(*evidence.range), self);
+    text += fmt::format(" (in the range {} that {} had read)", spelled(*evidence.range), self);
   }
-  std::string text = fmt::format("{} was changed by {}", subject, culprit);
   if (evidence.conflict) text += fmt::format(" at timestamp {}", evidence.conflict->value);
-  if (evidence.snapshot) {
-    text +=
-        fmt::format(", after the snapshot that {} had read at {}", self, evidence.snapshot->value);
-  } else {
-    text += fmt::format(", after {} had read it", self);
-  }
+  text += evidence.snapshot
+              ? fmt::format(", after {}'s snapshot at {}", self, evidence.snapshot->value)
+              : fmt::format(", after {} had read it", self);
   return text + '.';
 }
 

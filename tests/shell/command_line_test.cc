@@ -1,0 +1,335 @@
+// The command line: usage, exit codes, run, stat, verify, backup.
+#include <signal.h>
+
+#include <boost/test/unit_test.hpp>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "isolde/database.h"
+#include "lab/text.h"
+#include "tests/shell/process.h"
+
+namespace isolde::shell {
+namespace {
+
+using test::Finished;
+using test::Workshop;
+
+bool says(const Finished& finished, std::string_view text) {
+  return finished.err.find(text) != std::string::npos;
+}
+
+// What stands after the last newline but one.
+std::string last_line(const std::string& text) {
+  const std::size_t end = text.find_last_not_of('\n');
+  const std::size_t start = text.rfind('\n', end);
+  return text.substr(start + 1, end - start);
+}
+
+std::vector<nlohmann::json> json_lines(const std::string& text) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+BOOST_AUTO_TEST_SUITE(command_line)
+
+BOOST_AUTO_TEST_CASE(wrong_usage_is_explained_with_exit_code_2) {
+  const Workshop workshop;
+  const std::vector<std::pair<std::vector<std::string>, std::string>> table{
+      {{}, "Examples:"},
+      {{"lod"}, "unknown command 'lod'; did you mean load?"},
+      {{"some.db"}, "unknown command 'some.db'"},
+      {{"load"}, "DIR is required"},
+      {{"dump", "a.db", "out", "more"}, "more"},
+      {{"load", "a.db", "--as", "csv"}, "csv"},
+      {{"run"}, "FILE is required"},
+      {{"run", "lost-update", "--level", "strong"}, "strong"},
+      {{"run", "lost-update", "--locking", "hopeful"}, "hopeful"},
+      {{"run", "lost-update", "--color", "blue"}, "blue"},
+      {{"run", "lost-updat"}, "did you mean lost-update?"},
+      {{"run", "dir/missing.iso"}, "cannot read dir/missing.iso"},
+      {{"run", "."}, "Is a directory"},
+      {{"run", "lost-update", "--keyspace", "x"}, "--database"},
+      {{"--unknown"}, "--unknown"},
+  };
+  for (const auto& [arguments, message] : table) {
+    const Finished finished = workshop.isolde(arguments);
+    BOOST_TEST_CONTEXT("said: " << finished.err) {
+      BOOST_TEST(finished.code == 2);
+      BOOST_TEST(says(finished, message));
+      BOOST_TEST(finished.out == "");
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(help_and_version_are_no_errors) {
+  const Workshop workshop;
+  BOOST_TEST(workshop.isolde({"--version"}).out.starts_with("isolde 0."));
+  BOOST_TEST(workshop.isolde({"--version"}).code == 0);
+  for (const std::string command : {"", "run", "load", "dump", "stat", "verify", "backup"}) {
+    std::vector<std::string> arguments{"--help"};
+    if (!command.empty()) arguments.insert(arguments.begin(), command);
+    const Finished finished = workshop.isolde(arguments);
+    BOOST_TEST(finished.code == 0);
+    BOOST_TEST(finished.out.find("Example") != std::string::npos);
+    BOOST_TEST(finished.err == "");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_database_that_cannot_be_opened_is_exit_code_3) {
+  const Workshop workshop;
+  workshop.write("file", "no directory");
+  workshop.bash("mkdir garbage; head -c 100000 /dev/urandom > garbage/data.mdb");
+  const std::vector<std::vector<std::string>> commands{
+      {"dump", "missing"},
+      {"stat", "missing"},
+      {"verify", "missing"},
+      {"backup", "missing", "to"},
+      {"dump", "file"},
+      {"load", "file"},
+      {"stat", "garbage"},
+      {"verify", "garbage"},
+      {"run", "lost-update", "--database", "missing"}};
+  for (const std::vector<std::string>& command : commands) {
+    const Finished finished = workshop.isolde(command);
+    BOOST_TEST_CONTEXT(command[0] << ' ' << command[1] << " said: " << finished.err) {
+      BOOST_TEST(finished.code == 3);
+      BOOST_TEST(finished.err.starts_with("isolde: cannot open "));
+    }
+  }
+  BOOST_TEST(!workshop.has("missing"));
+}
+
+BOOST_AUTO_TEST_CASE(a_database_in_use_names_its_owner) {
+  const Workshop workshop;
+  auto database = Database::open(workshop.file("a.db"));
+  BOOST_REQUIRE(database);
+  const Finished finished = workshop.isolde({"load", "a.db"}, "a\t1\n");
+  BOOST_TEST(finished.code == 3);
+  BOOST_TEST(says(finished, "database_in_use"));
+  BOOST_TEST(says(finished, std::to_string(::getpid())));
+}
+
+BOOST_AUTO_TEST_CASE(an_unknown_keyspace_is_told_with_those_there_are) {
+  const Workshop workshop;
+  workshop.isolde({"load", "a.db", "-k", "accounts"}, "a\t1\n");
+  const Finished finished = workshop.isolde({"dump", "a.db", "-k", "acounts"});
+  BOOST_TEST(finished.code == 2);
+  BOOST_TEST(says(finished, "did you mean accounts?; it has: accounts, default"));
+}
+
+BOOST_AUTO_TEST_CASE(stat_shows_keyspaces_in_text_and_json) {
+  const Workshop workshop;
+  workshop.isolde({"load", "a.db", "-k", "accounts"}, "alice\t100\nbob\t50\n");
+  const Finished text = workshop.isolde({"stat", "a.db"});
+  BOOST_TEST(text.code == 0);
+  BOOST_TEST(text.out.find("accounts") != std::string::npos);
+  const Finished finished = workshop.isolde({"stat", "a.db", "--format", "json"});
+  const auto json = nlohmann::json::parse(finished.out);
+  BOOST_TEST(json.at("keyspaces")[0].at("name") == "accounts");
+  BOOST_TEST(json.at("keyspaces")[0].at("keys") == 2);
+  BOOST_TEST(json.at("keyspaces")[0].at("key_bytes") == 8);
+  BOOST_TEST(json.at("keyspaces")[0].at("value_bytes") == 5);
+}
+
+BOOST_AUTO_TEST_CASE(verify_accepts_what_is_sound_and_names_what_is_damaged) {
+  const Workshop workshop;
+  std::string input;
+  for (int i = 0; i < 5000; ++i) {
+    input += "key" + std::to_string(i) + '\t' + std::string(100, 'v') + '\n';
+  }
+  workshop.isolde({"load", "a.db", "-k", "ks"}, input);
+  const Finished sound = workshop.isolde({"verify", "a.db"});
+  BOOST_TEST(sound.code == 0, sound.err);
+  BOOST_TEST(sound.out.find("5000 keys") != std::string::npos);
+  // Pages of the tree overwritten, the meta pages left alone.
+  const Finished damaged = workshop.bash(
+      "f=$(ls -S a.db/* | head -1); size=$(stat -c %s $f);"
+      "head -c $((size - 16384)) /dev/urandom |"
+      " dd of=$f bs=4096 seek=4 conv=notrunc status=none; isolde verify a.db");
+  BOOST_TEST(damaged.code == 3);
+  BOOST_TEST(says(damaged, "a.db"));
+}
+
+BOOST_AUTO_TEST_CASE(a_backup_holds_the_same_and_never_overwrites) {
+  const Workshop workshop;
+  workshop.isolde({"load", "a.db"}, "a\t1\nb\t2\n");
+  BOOST_TEST(workshop.isolde({"backup", "a.db", "copy.db"}).code == 0);
+  BOOST_TEST(workshop.isolde({"dump", "copy.db"}).out == "a\t1\nb\t2\n");
+  const Finished again = workshop.isolde({"backup", "a.db", "copy.db"});
+  BOOST_TEST(again.code == 2);
+  BOOST_TEST(says(again, "already_exists"));
+}
+
+BOOST_AUTO_TEST_CASE(shipped_scripts_play_at_every_level_as_in_their_transcripts) {
+  const Workshop workshop;
+  for (const std::string name : {"lost-update", "phantom"}) {
+    const Finished finished = workshop.isolde({"run", name, "--level", "all"});
+    BOOST_TEST(finished.code == 0);
+    const std::filesystem::path golden = std::filesystem::path(ISOLDE_SOURCE_DIR) / "tests" /
+                                         "shell" / "transcripts" / (name + ".txt");
+    if (std::getenv("ISOLDE_UPDATE_TRANSCRIPTS") != nullptr) {
+      test::write_file(golden, finished.out);
+    }
+    BOOST_TEST(finished.out == test::read_file(golden));
+    std::istringstream lines(finished.out);
+    for (std::string line; std::getline(lines, line);) {
+      BOOST_TEST(lab::display_width(line) <= 80u);
+    }
+    BOOST_TEST(last_line(finished.out) == "20 passed, 0 failed");
+    BOOST_TEST(workshop.bash("ls -A").out == "");  // no temporary database stays behind
+  }
+}
+
+BOOST_AUTO_TEST_CASE(json_tells_the_same_in_lines) {
+  const Workshop workshop;
+  const Finished finished =
+      workshop.isolde({"run", "lost-update", "phantom", "--level", "all", "--format", "json"});
+  BOOST_TEST(finished.code == 0);
+  const auto lines = json_lines(finished.out);
+  BOOST_REQUIRE(lines.size() == 4 * (8 + 2) + 4 * (7 + 2));
+  std::map<std::string, int> conflicts;
+  int summaries = 0;
+  for (const auto& line : lines) {
+    if (line.at("event") == "summary") {
+      ++summaries;
+      BOOST_TEST(line.at("passed") == 5);
+      BOOST_TEST(line.at("failed") == 0);
+    }
+    if (line.at("event") == "step" && line.at("outcome") != "ok") {
+      conflicts[line.at("outcome")] += 1;
+      BOOST_TEST(line.at("key") == "bash");
+      BOOST_TEST(line.at("with") == "A");
+    }
+  }
+  BOOST_TEST(summaries == 8);
+  BOOST_TEST((conflicts ==
+              std::map<std::string, int>{{"serialization_failure", 1}, {"write_conflict", 1}}));
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_expectation_fails_the_run_and_is_pointed_at) {
+  const Workshop workshop;
+  workshop.write("wrong.iso",
+                 "setup\n  put x 1\nsession A\n  a1: get x   => 2\nfinal x=2\nfinal y=absent\n");
+  const Finished finished = workshop.isolde({"run", "wrong.iso"});
+  BOOST_TEST(finished.code == 1);
+  BOOST_TEST(finished.out.find("wrong.iso:4:18: step a1") != std::string::npos);
+  BOOST_TEST(finished.out.find("wrong.iso:5:7: final") != std::string::npos);
+  BOOST_TEST(last_line(finished.out) == "1 passed, 2 failed");
+  const Finished json = workshop.isolde({"run", "wrong.iso", "--format", "json"});
+  BOOST_TEST(json.code == 1);
+  BOOST_TEST(json_lines(json.out).back().at("failures").size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(no_script_is_played_if_one_of_them_is_malformed) {
+  const Workshop workshop;
+  workshop.write("good.iso", "session A\n  a1: put x 1 => ok\n");
+  workshop.write("bad.iso", "session A\n  a1: pt x 1\n");
+  const Finished finished = workshop.isolde({"run", "good.iso", "bad.iso"});
+  BOOST_TEST(finished.code == 2);
+  BOOST_TEST(finished.out == "");
+  BOOST_TEST(says(finished, "bad.iso:2:7: unknown command pt; did you mean put?"));
+}
+
+BOOST_AUTO_TEST_CASE(garbage_for_a_script_is_an_error_and_no_crash) {
+  const Workshop workshop;
+  for (const std::string source :
+       {"isolde run - < /bin/true", "head -c 100000 /dev/zero | isolde run -",
+        "head -c 1000000 /dev/urandom | isolde run -", "isolde run - < /dev/null",
+        "isolde run /bin/true"}) {
+    const Finished finished = workshop.bash(source);
+    BOOST_TEST_CONTEXT(source) {
+      BOOST_TEST(finished.code == 2);
+      BOOST_TEST(finished.out == "");
+      BOOST_TEST(lab::is_utf8(finished.err));
+      BOOST_TEST(finished.err.size() < 20'000u);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_setup_that_fails_is_the_scripts_fault) {
+  const Workshop workshop;
+  workshop.write("a.iso", "setup\n  put x one\n  add x 1\nsession A\n  a1: get x\n");
+  const Finished finished = workshop.isolde({"run", "a.iso"});
+  BOOST_TEST(finished.code == 2);
+  BOOST_TEST(says(finished, "a.iso:3:3: setup failed: invalid_argument"));
+}
+
+BOOST_AUTO_TEST_CASE(a_step_that_is_never_played_is_mentioned) {
+  const Workshop workshop;
+  workshop.write("a.iso", "session A\n  a1: get x\n  a2: get y => 5\nschedule a1\n");
+  const Finished finished = workshop.isolde({"run", "a.iso"});
+  BOOST_TEST(finished.code == 0);
+  BOOST_TEST(says(finished, "a.iso:3:3: note: step a2 is in no schedule"));
+}
+
+BOOST_AUTO_TEST_CASE(pessimistic_locking_is_refused_rather_than_ignored) {
+  const Workshop workshop;
+  for (const std::string locking : {"pessimistic", "all"}) {
+    const Finished finished = workshop.isolde({"run", "lost-update", "--locking", locking});
+    BOOST_TEST(finished.code == 2);
+    BOOST_TEST(says(finished, "pessimistic locking is not offered"));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(color_comes_only_where_it_is_wanted) {
+  const Workshop workshop;
+  const auto colored = [&](const std::string& command) {
+    return workshop.bash(command).out.find('\x1b') != std::string::npos;
+  };
+  BOOST_TEST(!colored("isolde run lost-update"));
+  BOOST_TEST(colored("isolde run lost-update --color always"));
+  BOOST_TEST(colored("NO_COLOR=1 isolde run lost-update --color always"));
+  const std::string in_terminal = "script -qec 'isolde run lost-update' /dev/null < /dev/null";
+  if (workshop.bash("command -v script").code != 0) return;
+  BOOST_TEST(colored("unset NO_COLOR; TERM=xterm " + in_terminal));
+  BOOST_TEST(!colored("NO_COLOR=1 TERM=xterm " + in_terminal));
+}
+
+BOOST_AUTO_TEST_CASE(scripts_play_on_real_data_without_touching_it) {
+  const Workshop workshop;
+  const std::string packages = "bash\t9.9\nlibc6\t2.36\nlibz\t1.3\nzsh\t5\n";
+  BOOST_TEST(workshop.isolde({"load", "a.db", "-k", "packages"}, packages).code == 0);
+  const Finished finished = workshop.isolde(
+      {"run", "lost-update", "phantom", "--level", "all", "--database", "a.db", "-k", "packages"});
+  BOOST_TEST(finished.code == 0, finished.out);
+  BOOST_TEST(finished.out.find("get bash → 9.9") != std::string::npos);
+  BOOST_TEST(finished.out.find("final: bash=9.9+security") != std::string::npos);
+  BOOST_TEST(workshop.isolde({"dump", "a.db", "-k", "packages"}).out == packages);
+  const auto stat =
+      nlohmann::json::parse(workshop.isolde({"stat", "a.db", "--format", "json"}).out);
+  BOOST_TEST(stat.at("keyspaces").size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(an_interrupted_load_loads_nothing_and_ends_with_130) {
+  const Workshop workshop;
+  BOOST_TEST(workshop.bash("mkfifo pipe").code == 0);
+  // The process waits in open() or read() of the pipe, which the signal must end.
+  const Finished finished = workshop.isolde_while({"load", "a.db", "pipe"}, [&](int child) {
+    const Finished held =
+        workshop.bash("exec 3<>pipe; kill -INT " + std::to_string(child) + "; while kill -0 " +
+                      std::to_string(child) + " 2>/dev/null && ! grep -q 'State:.Z' /proc/" +
+                      std::to_string(child) + "/status; do :; done");
+    BOOST_TEST(held.code == 0);
+  });
+  // Signalled before it could catch anything, it ends by the signal, as bash would say 130.
+  BOOST_TEST((finished.code == 130 || finished.code == -SIGINT));
+  BOOST_TEST(!workshop.has("a.db"));
+}
+
+BOOST_AUTO_TEST_CASE(output_that_cannot_be_written_is_told) {
+  const Workshop workshop;
+  const Finished finished = workshop.bash("isolde run lost-update > /dev/full");
+  BOOST_TEST(finished.code == 1);
+  BOOST_TEST(says(finished, "cannot write to standard output"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace isolde::shell
