@@ -98,6 +98,15 @@ class CommitPipeline {
   Outcome drop_keyspace(KeyspaceId id, std::string entry, engine::LogReservation reservation)
       ISOLDE_EXCLUDES(mutex_);
 
+  // Returns once commit `at`, which the caller has read, is in the log's buffer. It is published
+  // before it is appended, both under the mutex:
+  //   Writer    publishes 12
+  //   Reader    reads 12, commits, and asks the log to persist 12
+  //   Writer    appends 12
+  void await_append(std::uint64_t at) noexcept ISOLDE_EXCLUDES(mutex_) {
+    if (log_.appended().value < at) MutexLock barrier(mutex_);
+  }
+
   // The log failed: visible goes back to what is durable, for good (I8).
   void fail() noexcept ISOLDE_EXCLUDES(mutex_);
 

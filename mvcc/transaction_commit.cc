@@ -163,6 +163,7 @@ Result<ChainPtr> TransactionCore::fresh_chain(const PreparedWrite& write) {
 Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t needed) {
   const bool waits = database_.options().durability.kind != Durability::Kind::periodic;
   if (waits && needed > database_.log().durable().value) {
+    database_.pipeline().await_append(needed);
     auto persisted = database_.log().persist(Timestamp{needed});
     if (!persisted) {
       database_.note_log_failure();
