@@ -1,6 +1,6 @@
 // The commit log: what makes a commit durable, one sync for a group of commits.
 //
-// Format, recovery and the reasons for both: engine/README.md (rules L1-L4, L6, I6, I8).
+// Format, recovery and the reasons for both: docs/log-format.md (rules L1-L4, L6, I6, I8).
 #pragma once
 
 #include <atomic>
