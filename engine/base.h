@@ -146,8 +146,10 @@ struct BaseSummary {  // what verify() found
   std::uint64_t bytes = 0;
 };
 
-// Thread safety: views and cursors of different threads concurrently with everything; apply, bulk
-// load, grow_map, backup and verify one at a time (the caller's checkpoint mutex).
+// Thread safety: views and cursors of different threads concurrently with everything; what writes
+// (apply, load, discard_load, grow_map, free_handles, accept_foreign_write) one at a time (the
+// caller's checkpoint mutex). verify and copy_to may run beside apply; to grow_map and free_handles
+// they are open views.
 class Base {
  public:
   // Makes sure that `directory` is one, creating it (not its parents), synced. For the owner lock,

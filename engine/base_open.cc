@@ -208,6 +208,15 @@ Result<void> Opening::inspect() {
   return check_adoptable(*roots, main_, state_.file, state_.options.max_keyspaces);
 }
 
+// Read-ahead helps while the file fits into memory beside everything else, and evicts useful pages
+// when it does not. Measured cold, 1M entries of 116 bytes: 20,000 random gets 9 us each with it,
+// 117 us without, a scan of all 0.1 s and 2.8 s.
+bool wants_read_ahead(std::uint64_t file_bytes) noexcept {
+  const auto memory = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                      static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return file_bytes < memory / 2;
+}
+
 // A reader that may not write LMDB's lock file goes without: the owner lock keeps writers away.
 Result<void> Opening::open_environment_of_file() {
   constexpr unsigned spare_handles = 64;  // for dropped keyspaces, the catalogue and loads
@@ -215,7 +224,8 @@ Result<void> Opening::open_environment_of_file() {
   state_.max_handles =
       std::max(options.max_keyspaces, static_cast<std::uint32_t>(main_.named.size())) +
       spare_handles;
-  unsigned flags = MDB_NOTLS | MDB_NORDAHEAD;
+  unsigned flags = MDB_NOTLS;
+  if (!wants_read_ahead(file_bytes_)) flags |= MDB_NORDAHEAD;
   if (options.read_only) flags |= MDB_RDONLY;
   Result<Environment> environment =
       open_environment(state_.directory, flags, options, state_.max_handles, file_bytes_);
