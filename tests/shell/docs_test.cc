@@ -1,0 +1,157 @@
+// The documentation's examples, run: what it shows is what happens.
+#include <boost/test/unit_test.hpp>
+#include <filesystem>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "lab/command_registry.h"
+#include "tests/shell/process.h"
+
+namespace isolde::shell {
+namespace {
+
+using test::Finished;
+using test::Workshop;
+
+struct Block {
+  std::string language;
+  std::vector<std::string> lines;
+};
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+std::string page(const std::string& name) {
+  return test::read_file(std::filesystem::path(ISOLDE_SOURCE_DIR) / "docs" / name);
+}
+
+std::vector<Block> blocks_of(const std::string& name) {
+  std::vector<Block> blocks;
+  bool inside = false;
+  for (const std::string& line : lines_of(page(name))) {
+    if (line.starts_with("```")) {
+      inside = !inside;
+      if (inside) blocks.push_back({line.substr(3), {}});
+    } else if (inside) {
+      blocks.back().lines.push_back(line);
+    }
+  }
+  return blocks;
+}
+
+// "..." alone stands for any lines, within a line for any text.
+bool line_matches(const std::string& pattern, const std::string& line) {
+  const std::size_t dots = pattern.find("...");
+  if (dots == std::string::npos) return pattern == line;
+  const std::string before = pattern.substr(0, dots);
+  const std::string after = pattern.substr(dots + 3);
+  return line.size() >= before.size() + after.size() && line.starts_with(before) &&
+         line.ends_with(after);
+}
+
+bool matches(const std::vector<std::string>& pattern, std::size_t p,
+             const std::vector<std::string>& lines, std::size_t l) {
+  if (p == pattern.size()) return l == lines.size();
+  if (pattern[p] == "...") {
+    for (std::size_t rest = l; rest <= lines.size(); ++rest) {
+      if (matches(pattern, p + 1, lines, rest)) return true;
+    }
+    return false;
+  }
+  return l < lines.size() && line_matches(pattern[p], lines[l]) &&
+         matches(pattern, p + 1, lines, l + 1);
+}
+
+void check_command(const Workshop& workshop, const std::string& command,
+                   const std::vector<std::string>& expected) {
+  if (command.find("mdb_") != std::string::npos && workshop.bash("command -v mdb_load").code != 0) {
+    BOOST_TEST_MESSAGE("lmdb-utils is not installed: " << command);
+    return;
+  }
+  // As on a terminal, where both streams come out; but in order, each whole.
+  const Finished finished = workshop.bash("{ " + command + "\n} 2>&1");
+  BOOST_TEST(matches(expected, 0, lines_of(finished.out), 0), "$ " << command << "\nprinted:\n"
+                                                                   << finished.out);
+}
+
+void check_console(const Workshop& workshop, const Block& block) {
+  for (std::size_t i = 0; i < block.lines.size();) {
+    BOOST_REQUIRE(block.lines[i].starts_with("$ "));
+    const std::string command = block.lines[i].substr(2);
+    std::vector<std::string> expected;
+    for (++i; i < block.lines.size() && !block.lines[i].starts_with("$ "); ++i) {
+      expected.push_back(block.lines[i]);
+    }
+    check_command(workshop, command, expected);
+  }
+}
+
+// A script that begins with "# NAME.iso:" is kept under that name for the commands that follow.
+void check_script(const Workshop& workshop, const Block& block) {
+  std::string text;
+  for (const std::string& line : block.lines) text += line + '\n';
+  std::string name = "example.iso";
+  const std::string& first = block.lines.front();
+  if (const std::size_t end = first.find(".iso:");
+      first.starts_with("# ") && end != std::string::npos) {
+    name = first.substr(2, end + 4 - 2);
+  }
+  workshop.write(name, text);
+  const Finished finished = workshop.isolde({"run", name, "--level", "all"});
+  BOOST_TEST(finished.code == 0, text << finished.out << finished.err);
+  BOOST_TEST(finished.out.find("nothing was expected here") == std::string::npos, text);
+}
+
+std::size_t check_page(const std::string& name) {
+  const Workshop workshop;
+  std::size_t checked = 0;
+  for (const Block& block : blocks_of(name)) {
+    if (block.language == "console") check_console(workshop, block);
+    if (block.language == "iso") check_script(workshop, block);
+    checked += block.language == "console" || block.language == "iso" ? 1 : 0;
+  }
+  return checked;
+}
+
+BOOST_AUTO_TEST_SUITE(docs)
+
+BOOST_AUTO_TEST_CASE(the_matcher_itself_can_fail) {
+  BOOST_TEST(matches({"a", "...", "d"}, 0, {"a", "b", "c", "d"}, 0));
+  BOOST_TEST(!matches({"a", "...", "d"}, 0, {"a", "b", "c"}, 0));
+  BOOST_TEST(matches({"in ... s"}, 0, {"in 0.1 s"}, 0));
+  BOOST_TEST(!matches({"in ... s"}, 0, {"in 0.1 ms?"}, 0));
+  BOOST_TEST(!matches({}, 0, {"a"}, 0));
+}
+
+BOOST_AUTO_TEST_CASE(every_example_of_the_command_line_page_runs) {
+  BOOST_TEST(check_page("command-line.md") >= 8u);
+}
+
+BOOST_AUTO_TEST_CASE(every_example_of_the_scripts_page_plays) {
+  BOOST_TEST(check_page("scripts.md") >= 5u);
+}
+
+BOOST_AUTO_TEST_CASE(every_command_is_on_the_scripts_page_with_syntax_and_example) {
+  const std::string text = page("scripts.md");
+  const auto in_table = [](std::string_view code) {
+    std::string escaped = "`";
+    for (const char c : code) escaped += c == '|' ? std::string("\\|") : std::string(1, c);
+    return escaped + '`';
+  };
+  for (const lab::CommandSpec& spec : lab::command_registry()) {
+    BOOST_TEST_INFO(spec.word);
+    BOOST_TEST(text.find("| " + in_table(spec.syntax) + " | " + in_table(spec.example) + " |") !=
+               std::string::npos);
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace isolde::shell
