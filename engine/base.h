@@ -113,9 +113,13 @@ class BaseCursor {
   Position seek_last() noexcept;
   Position next() noexcept;
   Position previous() noexcept;
+  // next() for the loop of a scan, which is little else: true if at() is an entry now.
+  bool advance() noexcept;
+  const Position& at() const noexcept { return at_; }
 
  private:
   MDB_cursor* cursor_ = nullptr;
+  Position at_;  // of the last advance()
   unsigned dbi_ = 0;
   bool empty_ = true;
 };

@@ -174,6 +174,20 @@ BaseCursor::Position BaseCursor::next() noexcept {
   return empty_ ? Position{} : move(cursor_, {}, MDB_NEXT);
 }
 
+bool BaseCursor::advance() noexcept {
+  MDB_val key;
+  MDB_val value;
+  const int code = empty_ ? MDB_NOTFOUND : mdb_cursor_get(cursor_, &key, &value, MDB_NEXT);
+  if (code != MDB_SUCCESS) {
+    at_ = {status_of(code), code == MDB_NOTFOUND ? 0 : code, {}, {}};
+    return false;
+  }
+  at_.status = BaseLookup::Status::found;
+  at_.key = from_lmdb(key);
+  at_.value = from_lmdb(value);
+  return true;
+}
+
 BaseCursor::Position BaseCursor::previous() noexcept {
   return empty_ ? Position{} : move(cursor_, {}, MDB_PREV);
 }

@@ -25,7 +25,7 @@ class CursorCore {
 
  private:
   Result<std::optional<Entry>> step();
-  void track(const std::optional<MergedScan::Item>& item);
+  void track(const MergedScan::Item* item);
 
   TransactionCore& transaction_;
   Keyspace keyspace_;

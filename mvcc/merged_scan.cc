@@ -8,16 +8,16 @@
 
 namespace isolde::mvcc {
 
-using Status = engine::BaseLookup::Status;
-
 MergedScan::MergedScan(VersionStore& store, KeyspaceId keyspace, KeyRange range, bool reverse,
-                       std::uint64_t snapshot, std::vector<OverlayEntry> overlay)
+                       std::uint64_t snapshot, std::vector<OverlayEntry> overlay,
+                       engine::BaseCursor cursor)
     : store_(store),
       keyspace_(keyspace),
       range_(std::move(range)),
       reverse_(reverse),
       snapshot_(snapshot),
-      overlay_(std::move(overlay)) {
+      overlay_(std::move(overlay)),
+      cursor_(std::move(cursor)) {
   if (reverse_) std::reverse(overlay_.begin(), overlay_.end());
 }
 
@@ -54,6 +54,8 @@ void MergedScan::seek() {
   }
   bound_base();
   seek_chain();
+  consumed_ = 0;
+  only_base_ = false;
 }
 
 void MergedScan::seek_chain() {
@@ -76,6 +78,11 @@ void MergedScan::seek_chain() {
   bound_chain();
 }
 
+void MergedScan::step_base() {
+  base_at_ = reverse_ ? cursor_.previous() : cursor_.next();
+  bound_base();
+}
+
 void MergedScan::bound_base() {
   base_live_ =
       base_at_.status == Status::found &&
@@ -90,83 +97,101 @@ void MergedScan::bound_chain() {
   if (!inside) chain_ = nullptr;
 }
 
-void MergedScan::step_base() {
-  base_at_ = reverse_ ? cursor_.previous() : cursor_.next();
-  bound_base();
-}
-
+// The chain that follows is fetched while entries of the base are passed: its nodes lie anywhere in
+// memory, and waiting for each of them would be most of the scan.
 void MergedScan::step_chain() {
   chain_ =
       reverse_ ? store_.order().last_before({keyspace_, chain_->key()}) : chain_->link(0).load();
   bound_chain();
+  if (chain_ == nullptr) return;
+  __builtin_prefetch(chain_->newest.load());
+  if (!reverse_) __builtin_prefetch(chain_->link(0).load());
 }
 
-Result<std::optional<MergedScan::Item>> MergedScan::next() {
+void MergedScan::step_consumed() {
+  if ((consumed_ & from_base) != 0) step_base();
+  if ((consumed_ & from_chain) != 0) step_chain();
+  if ((consumed_ & from_overlay) != 0) ++overlay_at_;
+}
+
+MergedScan::Step MergedScan::next_merged() {
+  if (only_base_) {  // the base has just come to its end, or to that of the range
+    only_base_ = false;
+    consumed_ = 0;
+    base_at_ = cursor_.at();
+    bound_base();
+  }
   for (;;) {
-    if (base_at_.status == Status::failed) return base_->read_error(base_at_.failure);
-    const OverlayEntry* top = overlay_front();
-    if (chain_ == nullptr && top == nullptr) {  // the common case: nothing above the base
-      if (!base_live_) return std::optional<Item>{};
-      const Item item{base_at_.key, base_at_.value, {}, 0};
-      last_ = item.key;
-      moved_ = true;
-      step_base();
-      return std::optional(item);
-    }
-    const std::string_view key = first_front(top);
-    const bool from_base = base_live_ && base_at_.key == key;
-    const bool from_chain = chain_ != nullptr && chain_->key() == key;
-    const bool from_top = top != nullptr && top->key == key;
-    auto item = resolve(key, from_base, from_chain, from_top ? top : nullptr);
-    last_ = key;
-    moved_ = true;
-    if (from_base) step_base();
-    if (from_chain) step_chain();
-    if (from_top) ++overlay_at_;
-    if (item) return item;
+    step_consumed();
+    consumed_ = 0;
+    if (base_at_.status == Status::failed) return Step::failed;
+    const unsigned fronts = first_fronts();
+    if (fronts == 0) return Step::end;
+    consumed_ = fronts;
+    only_base_ = !reverse_ && chain_ == nullptr && overlay_at_ == overlay_.size();
+    if (resolve(fronts)) return Step::entry;
+    item_.key = key_of(fronts);
   }
 }
 
-std::string_view MergedScan::first_front(const OverlayEntry* top) const {
-  std::optional<std::string_view> first;
-  const auto consider = [&](std::string_view candidate) {
-    if (!first || comes_first(candidate, *first)) first = candidate;
+unsigned MergedScan::first_fronts() const {
+  unsigned fronts = 0;
+  std::string_view first;
+  const auto consider = [&](unsigned front, std::string_view key) {
+    const int order = fronts == 0 ? -1 : reverse_ ? first.compare(key) : key.compare(first);
+    if (order > 0) return;
+    fronts = order == 0 ? fronts | front : front;
+    first = key;
   };
-  if (base_live_) consider(base_at_.key);
-  if (chain_ != nullptr) consider(chain_->key());
-  if (top != nullptr) consider(top->key);
-  return *first;
+  if (base_live_) consider(from_base, base_at_.key);
+  if (chain_ != nullptr) consider(from_chain, chain_->key());
+  if (overlay_at_ < overlay_.size()) consider(from_overlay, overlay_[overlay_at_].key);
+  return fronts;
+}
+
+std::string_view MergedScan::key_of(unsigned fronts) const {
+  if ((fronts & from_base) != 0) return base_at_.key;
+  if ((fronts & from_chain) != 0) return chain_->key();
+  return overlay_[overlay_at_].key;
 }
 
 void MergedScan::detach() {
-  if (moved_) last_key_.emplace(last_);
-  moved_ = false;
+  if (consumed_ != 0) last_key_.emplace(item_.key);
 }
 
 // I1: a chain answers alone. Its version stays readable: the slot is busy.
-std::optional<MergedScan::Item> MergedScan::resolve(std::string_view key, bool from_base,
-                                                    bool from_chain, const OverlayEntry* top) {
-  if (top != nullptr && !top->delta) {
-    if (!top->value) return std::nullopt;
-    return Item{key, *top->value, top->writer, std::nullopt};
-  }
-  std::optional<Item> below;
-  if (from_chain) {
+bool MergedScan::resolve_committed(unsigned fronts) {
+  item_ = {key_of(fronts), {}, {}, 0, false};
+  if ((fronts & from_chain) != 0) {
     const Version* version = chain_->at(Timestamp{snapshot_});
-    if (version != nullptr) {
-      observed_ = std::max(observed_, version->commit);
-      if (const auto value = version->seen()) {
-        below = Item{key, *value, version->writer, version->commit};
-      }
-    }
-  } else if (from_base) {
-    below = Item{key, base_at_.value, {}, 0};
+    if (version == nullptr) return false;
+    observed_ = std::max(observed_, version->commit);
+    const auto value = version->seen();
+    if (!value) return false;
+    item_.value = *value;
+    item_.writer = version->writer;
+    item_.commit = version->commit;
+    return true;
   }
-  if (top == nullptr) return below;
-  const auto sum = add_to(below ? std::optional(below->value) : std::nullopt, *top->delta);
+  if ((fronts & from_base) == 0) return false;
+  item_.value = base_at_.value;
+  return true;
+}
+
+bool MergedScan::resolve(unsigned fronts) {
+  if ((fronts & from_overlay) == 0) return resolve_committed(fronts);
+  const OverlayEntry& top = overlay_[overlay_at_];
+  if (!top.delta) {
+    if (!top.value) return false;
+    item_ = {key_of(fronts), *top.value, top.writer, 0, true};
+    return true;
+  }
+  const bool below = resolve_committed(fronts);
+  const auto sum = add_to(below ? std::optional(item_.value) : std::nullopt, *top.delta);
   if (!sum) return below;
   sum_ = std::to_string(*sum);
-  return Item{key, sum_, top->writer, std::nullopt};
+  item_ = {key_of(fronts), sum_, top.writer, 0, true};
+  return true;
 }
 
 }  // namespace isolde::mvcc

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/base.h"
@@ -39,42 +40,60 @@ class MergedScan {
     std::string_view key;
     std::string_view value;
     TransactionId writer;
-    std::optional<std::uint64_t> commit;  // nothing: a private write; 0: a base value
+    std::uint64_t commit = 0;  // 0: a base value
+    bool is_private = false;   // uncommitted: `commit` means nothing
   };
+  enum class Step : std::uint8_t { entry, end, failed };
 
   MergedScan(VersionStore& store, KeyspaceId keyspace, KeyRange range, bool reverse,
-             std::uint64_t snapshot, std::vector<OverlayEntry> overlay);
+             std::uint64_t snapshot, std::vector<OverlayEntry> overlay,
+             engine::BaseCursor cursor = {});
 
   // Binds to the view. `view_serial` changes with each renewal of the view.
   Result<void> attach(const engine::Base& base, engine::BaseView& view, std::uint64_t view_serial);
-  // The next entry; valid until the next call and while the slot is busy. (Entries of the base and
-  // of chains stay valid as long as the slot is busy; sums only until the next call.)
-  Result<std::optional<Item>> next();
+  // Moves to the next entry. Its views are valid until the next call and while the slot is busy.
+  // The common case, nothing above the base, is inline: a scan is made of little else.
+  Step next() {
+    if (only_base_ && cursor_.advance()) {
+      item_.key = cursor_.at().key;
+      item_.value = cursor_.at().value;
+      if (!range_.upper || item_.key < *range_.upper) return Step::entry;
+    }
+    return next_merged();
+  }
+  // Precondition: the last next() answered entry, or failed.
+  const Item& item() const noexcept { return item_; }
+  Error error() const { return base_->read_error(base_at_.failure); }
   // Before the slot is left, if the scan goes on in a later operation: remembers where it was.
   void detach();
   // The newest committed version that was looked at, tombstones included (I6).
   std::uint64_t observed() const noexcept { return observed_; }
   const KeyRange& range() const noexcept { return range_; }
+  // The cursor, to be reused by another scan. The end of this one.
+  engine::BaseCursor take_cursor() noexcept { return std::move(cursor_); }
 
  private:
   using Position = engine::BaseCursor::Position;
+  using Status = engine::BaseLookup::Status;
+  // Which fronts the last item consumed: they are moved on by the next call, not before it.
+  static constexpr unsigned from_base = 1;
+  static constexpr unsigned from_chain = 2;
+  static constexpr unsigned from_overlay = 4;
 
   void seek();
   void seek_chain();
+  Step next_merged();
+  void step_consumed();
   void step_base();
   void step_chain();
-  void step_overlay();
   void bound_base();
   void bound_chain();
-  bool comes_first(std::string_view a, std::string_view b) const noexcept {
-    return reverse_ ? a > b : a < b;
-  }
-  const OverlayEntry* overlay_front() const noexcept {
-    return overlay_at_ < overlay_.size() ? &overlay_[overlay_at_] : nullptr;
-  }
-  std::string_view first_front(const OverlayEntry* top) const;
-  std::optional<Item> resolve(std::string_view key, bool from_base, bool from_chain,
-                              const OverlayEntry* top);
+  // Which fronts stand on the first key of all, in the order of the scan.
+  unsigned first_fronts() const;
+  std::string_view key_of(unsigned fronts) const;
+  // Sets item_ to what the snapshot sees of the first key; false: nothing.
+  bool resolve(unsigned fronts);
+  bool resolve_committed(unsigned fronts);
 
   VersionStore& store_;
   KeyspaceId keyspace_;
@@ -92,9 +111,10 @@ class MergedScan {
   Position base_at_;
   bool base_live_ = false;
   Chain* chain_ = nullptr;
-  std::string_view last_;  // in this operation: the last key that was passed
-  bool moved_ = false;
-  std::optional<std::string> last_key_;  // the same from earlier operations: where to seek anew
+  unsigned consumed_ = 0;
+  bool only_base_ = false;  // forward, and nothing is left above the base: base_at_ is not kept up
+  Item item_;
+  std::optional<std::string> last_key_;  // of the last item in an earlier operation: where to seek
   std::string sum_;
   std::uint64_t observed_ = 0;
 };

@@ -61,6 +61,7 @@ struct alignas(128) Slot {
   std::atomic<std::uint64_t> view_version{no_view};
 
   engine::BaseView view;
+  engine::BaseCursor cursor;      // for one scan after the other
   std::uint64_t view_serial = 0;  // grows with each renewal: cursors bind anew
   WriteSet writes;
   SlotCounters counters;

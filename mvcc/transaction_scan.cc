@@ -80,7 +80,7 @@ Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const Ke
     pin_snapshot();
   }
   MergedScan scan(database_.store(), keyspace.id(), range, options.reverse, snapshot_,
-                  overlay(keyspace.id(), range, std::move(others)));
+                  overlay(keyspace.id(), range, std::move(others)), std::move(slot_.cursor));
   if (auto attached = scan.attach(database_.base(), slot_.view, slot_.view_serial); !attached) {
     return attached.error();
   }
@@ -94,7 +94,8 @@ void TransactionCore::track_entry(const Keyspace& keyspace, const MergedScan::It
     track_key(keyspace.id(), item.key, VersionStore::hash(keyspace.id(), item.key));
   }
   if (database_.is_observed()) {
-    tell_read(keyspace, item.key, Seen{item.value, item.writer, item.commit}, options.mode,
+    const auto commit = item.is_private ? std::nullopt : std::optional(item.commit);
+    tell_read(keyspace, item.key, Seen{item.value, item.writer, commit}, options.mode,
               options.tracked);
   }
 }
@@ -124,23 +125,26 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
   if (!scan) return scan.error();
   const std::size_t limit = options.limit.value_or(~std::size_t{0});
   const bool watched = options.mode != ReadMode::plain || database_.is_observed();
+  const bool validated = watched || is_serializable();
   std::size_t visited = 0;
   std::optional<KeyRange> observed;
   if (limit == 0) observed = KeyRange{range.lower, range.lower};
   while (visited < limit) {
-    auto item = scan->next();
-    if (!item) return item.error();
-    observed_ = std::max(observed_, scan->observed());
-    if (auto refusal = check_snapshot()) return *refusal;
-    if (!*item) break;
+    const MergedScan::Step step = scan->next();
+    if (step == MergedScan::Step::failed) return scan->error();
+    if (slot_.is_too_old()) return *check_snapshot();
+    if (step == MergedScan::Step::end) break;
+    const MergedScan::Item& item = scan->item();
     ++visited;
-    if (watched) track_entry(keyspace, **item, options);
-    const bool go_on = visit(context, (*item)->key, (*item)->value);
+    if (watched) track_entry(keyspace, item, options);
+    const bool go_on = visit(context, item.key, item.value);
     if (!go_on || visited == limit) {
-      observed = observed_until(range, options.reverse, (*item)->key);
+      if (validated) observed = observed_until(range, options.reverse, item.key);
       break;
     }
   }
+  observed_ = std::max(observed_, scan->observed());
+  slot_.cursor = scan->take_cursor();
   track_scan(keyspace, observed ? *observed : range, options, visited, snapshot_);
   return visited;
 }
@@ -195,24 +199,24 @@ Result<std::optional<Entry>> CursorCore::next() {
 }
 
 Result<std::optional<Entry>> CursorCore::step() {
-  std::optional<MergedScan::Item> item;
+  const MergedScan::Item* item = nullptr;
   if (yielded_ < options_.limit.value_or(~std::size_t{0})) {
-    auto next = scan_.next();
-    if (!next) return next.error();
-    item = *next;
+    const MergedScan::Step step = scan_.next();
+    if (step == MergedScan::Step::failed) return scan_.error();
+    if (step == MergedScan::Step::entry) item = &scan_.item();
   }
   transaction_.observed_ = std::max(transaction_.observed_, scan_.observed());
   if (auto refusal = transaction_.check_snapshot()) return *refusal;
   track(item);
   scan_.detach();
-  if (!item) return std::optional<Entry>{};
+  if (item == nullptr) return std::optional<Entry>{};
   key_.assign(item->key);
   value_.assign(item->value);
   return std::optional(Entry{key_, value_});
 }
 
 // What each step adds to what was observed: up to the entry it yields, or all the rest.
-void CursorCore::track(const std::optional<MergedScan::Item>& item) {
+void CursorCore::track(const MergedScan::Item* item) {
   const KeyRange& range = scan_.range();
   const std::string edge = yielded_ == 0 ? std::string() : key_;
   KeyRange observed = range;
@@ -224,7 +228,7 @@ void CursorCore::track(const std::optional<MergedScan::Item>& item) {
     }
   }
   const bool limited = options_.limit && yielded_ >= *options_.limit;
-  if (item) {
+  if (item != nullptr) {
     ++yielded_;
     transaction_.track_entry(keyspace_, *item, options_);
     observed = observed_until(observed, options_.reverse, item->key);
@@ -232,7 +236,7 @@ void CursorCore::track(const std::optional<MergedScan::Item>& item) {
     at_end_ = true;
     if (limited) return;
   }
-  transaction_.track_scan(keyspace_, observed, options_, item ? 1 : 0, snapshot_);
+  transaction_.track_scan(keyspace_, observed, options_, item != nullptr ? 1 : 0, snapshot_);
 }
 
 }  // namespace isolde::mvcc
