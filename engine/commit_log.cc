@@ -24,6 +24,8 @@ FileCommitLog::FileCommitLog(FileSystem& files, std::filesystem::path directory,
       database_id_(database_id),
       life_(life ? life->life : 0),
       life_segment_(life ? life->segment.number : 0),
+      life_segment_bytes_(life ? life->segment.bytes : 0),
+      life_file_(life ? life->segment.file : nullptr),
       life_first_(base_at + 1),
       life_last_(end),
       appended_(end),
@@ -35,8 +37,6 @@ FileCommitLog::FileCommitLog(FileSystem& files, std::filesystem::path directory,
   if (!life) return;
   next_segment_ = life->next_segment;
   file_ = life->segment.file;
-  life_file_ = file_;
-  life_segment_bytes_ = life->segment.bytes;
   place_.database_id = database_id_;
   place_.life = life_;
   place_.segment = life->segment.number;
@@ -122,14 +122,20 @@ Result<void> FileCommitLog::create_spare(std::uint64_t need) {
 }
 
 // Best effort: nobody waits for it but the caller, who has its reservation already.
-void FileCommitLog::create_spare_ahead() {
+void FileCommitLog::create_spare_ahead() noexcept {
   if (!creation_.try_lock()) return;
-  bool wanted = false;
-  {
-    MutexLock lock(mutex_);
-    wanted = space_.wants_spare() && !spare_ahead_failed_;
+  bool created = false;
+  try {
+    bool wanted = false;
+    {
+      MutexLock lock(mutex_);
+      wanted = space_.wants_spare() && !spare_ahead_failed_;
+    }
+    created = !wanted || create_spare(0).has_value();
+  } catch (const std::bad_alloc&) {
+    created = false;
   }
-  if (wanted && !create_spare(0)) {
+  if (!created) {
     // Not with every commit again on a full disk.
     MutexLock lock(mutex_);
     spare_ahead_failed_ = true;

@@ -80,7 +80,7 @@ class FileCommitLog final : public CommitLog {
   // reserve()
   bool try_reserve_locked(std::size_t entry_bytes) ISOLDE_REQUIRES(mutex_);
   Result<void> create_spare(std::uint64_t need) ISOLDE_REQUIRES(creation_);
-  void create_spare_ahead();
+  void create_spare_ahead() noexcept;
 
   // persist(), as the leader
   void lead() ISOLDE_REQUIRES(leadership_);
@@ -102,6 +102,9 @@ class FileCommitLog final : public CommitLog {
   std::vector<LogSegment> recycle_locked() ISOLDE_REQUIRES(mutex_);
   void remove_segments(std::vector<LogSegment> segments) noexcept;
 
+  Result<LogSummary> verify_closed();
+  Result<void> verify_life();
+
   static std::uint64_t live_bytes_of(const LogSegment& segment, std::uint64_t released) noexcept;
 
   FileSystem& files_;
@@ -110,7 +113,9 @@ class FileCommitLog final : public CommitLog {
   const std::uint64_t database_id_;
   const std::uint64_t life_;
   const std::uint64_t life_segment_;  // whose slots hold this life's records
-  const std::uint64_t life_first_;    // as in those records
+  const std::uint64_t life_segment_bytes_;
+  const std::shared_ptr<File> life_file_;
+  const std::uint64_t life_first_;  // as in those records
   const std::uint64_t life_last_;
 
   std::atomic<std::uint64_t> appended_;
@@ -147,9 +152,7 @@ class FileCommitLog final : public CommitLog {
   Leadership leadership_;
   LogGroup writing_ ISOLDE_GUARDED_BY(leadership_);
   std::shared_ptr<File> file_ ISOLDE_GUARDED_BY(leadership_);  // of the segment in use
-  std::shared_ptr<File> life_file_ ISOLDE_GUARDED_BY(leadership_);
-  RecordHeader place_ ISOLDE_GUARDED_BY(leadership_);  // of the next record, and the chain
-  std::uint64_t life_segment_bytes_ ISOLDE_GUARDED_BY(leadership_) = 0;
+  RecordHeader place_ ISOLDE_GUARDED_BY(leadership_);          // of the next record, and the chain
   std::uint64_t use_ ISOLDE_GUARDED_BY(leadership_) = 1;
   std::vector<std::string_view> pieces_ ISOLDE_GUARDED_BY(leadership_);
   std::uint64_t expected_ ISOLDE_GUARDED_BY(leadership_) = 0;  // commits in the next group

@@ -65,10 +65,38 @@ Result<void> read_segment(const LogSegment& segment, const std::filesystem::path
 
 }  // namespace
 
-Result<LogSummary> FileCommitLog::verify() {
+// Nothing is being written: as at an opening.
+Result<LogSummary> FileCommitLog::verify_closed() {
+  const std::uint64_t released = released_.load();
+  const auto log = recover_log(files_, directory_, database_id_, released, options_.fresh);
+  if (!log) return log.error();
   LogSummary summary;
-  if (options_.read_only) return summary;
+  summary.records = log->chain.size();
+  summary.commits = log->end - released;
+  const auto ignore = [](std::uint64_t, std::string_view) -> Result<void> { return {}; };
+  if (auto read = replay_log(files_, *log, released, ignore); !read) return read.error();
+  return summary;
+}
+
+// One of the two slots may be being written just now.
+Result<void> FileCommitLog::verify_life() {
+  for (std::size_t slot = 0; slot < life_slots; ++slot) {
+    FileWindow window(*life_file_, first_record_offset);
+    const auto found = probe_file(window, slot * life_slot_bytes);
+    if (!found) return found.error();
+    if (found->probe.status == RecordProbe::Status::valid &&
+        found->probe.header.kind == RecordKind::life && found->probe.header.life == life_) {
+      return {};
+    }
+  }
+  return log_corruption("the beginning of the log's life is damaged",
+                        directory_ / segment_name(life_segment_), 0);
+}
+
+Result<LogSummary> FileCommitLog::verify() {
+  if (options_.read_only) return verify_closed();
   const VerifyPin pin(*this);
+  if (auto sound = verify_life(); !sound) return sound.error();
   std::vector<LogSegment> segments;
   std::uint64_t released = 0;
   {
@@ -85,6 +113,7 @@ Result<LogSummary> FileCommitLog::verify() {
   std::sort(
       records.begin(), records.end(),
       [](const RecordHeader& left, const RecordHeader& right) { return left.first < right.first; });
+  LogSummary summary;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const RecordHeader& record = records[i];
     // Records that are dead may have gone with the segments that they were in.

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view suffix = ".log";
 constexpr std::size_t least_digits = 8;
+constexpr std::uint64_t sync_step_bytes = std::uint64_t{2} << 20;
 constexpr std::size_t zero_block_bytes = std::size_t{256} << 10;
 
 }  // namespace
@@ -54,8 +55,12 @@ Result<LogSegment> create_segment(FileSystem& files, const std::filesystem::path
   const std::filesystem::path path = directory / segment_name(number);
   auto file = files.open(path, OpenMode::create_new);
   if (!file) return file.error();
-  Result<void> done = write_zeros(**file, 0, bytes);
-  if (done) done = (*file)->sync_data();
+  Result<void> done;
+  // In steps: commits that are synced meanwhile queue behind one step, not behind the whole file.
+  for (std::uint64_t from = 0; done && from < bytes; from += sync_step_bytes) {
+    done = write_zeros(**file, from, std::min(bytes, from + sync_step_bytes));
+    if (done) done = (*file)->sync_data();
+  }
   if (done) done = files.sync_directory(directory);
   if (!done) {
     file->reset();

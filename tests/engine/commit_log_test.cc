@@ -379,6 +379,26 @@ BOOST_FIXTURE_TEST_CASE(verify_finds_damage_with_file_and_offset, Log) {
   BOOST_TEST(damaged.error().evidence().offset.value() == record.offset);
 }
 
+BOOST_FIXTURE_TEST_CASE(verify_finds_a_damaged_beginning, Log) {
+  BOOST_REQUIRE(commit(*log));
+  files.overwrite(segment_path(1), 100, "x");
+  files.overwrite(segment_path(1), life_slot_bytes, "x");
+  const auto damaged = log->verify();
+  BOOST_REQUIRE(!damaged);
+  BOOST_TEST(damaged.error().evidence().file.value() == segment_path(1));
+}
+
+BOOST_FIXTURE_TEST_CASE(verify_reads_a_read_only_log_too, Log) {
+  for (int i = 0; i < 60; ++i) BOOST_REQUIRE(commit(*log, 1000));
+  LogOptions options = small_segments();
+  options.read_only = true;
+  const OpenedLog again = reopen(10, options);
+  BOOST_TEST(again.log->verify()->commits == 50);
+  const RecordHeader record = record_of(files, 33);
+  files.overwrite(segment_path(record.segment), record.offset + 300, "x");
+  BOOST_TEST((again.log->verify().error().code() == ErrorCode::corruption));
+}
+
 BOOST_FIXTURE_TEST_CASE(an_entry_beyond_all_bounds_is_refused, Log) {
   const auto refused = log->reserve(std::size_t{1} << 31);
   BOOST_REQUIRE(!refused);
