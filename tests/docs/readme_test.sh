@@ -61,7 +61,6 @@ export PATH=$build/bin:$PATH
 PKG_CONFIG_PATH=$(dirname "$(find "$build/packaging/prefix" -name isolde.pc)")
 export PKG_CONFIG_PATH
 cp "$source/tests/docs/bank.cc" .
-ln -s "$source/shell" shell
 
 command="" expected="" played=0
 while IFS= read -r line || [[ -n $line ]]; do
