@@ -195,8 +195,9 @@ void DatabaseCore::require_no_transactions() const {
 
 Result<void> DatabaseCore::close() {
   if (!open_) return {};
-  require_no_transactions();
+  // First: a checkpoint in the background has a slot, as transactions have.
   background_->stop();
+  require_no_transactions();
   Result<void> outcome;
   if (!options_.read_only && !log_->failed()) {
     outcome = log_->persist(log_->appended());
