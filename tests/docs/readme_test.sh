@@ -13,7 +13,6 @@ readme=$source/README.md
 skipped=(
   './dev demo'
   './dev test'
-  './dev bench'
   'cmake --preset release'
   'cmake --build build/release'
   'cmake --install build/release --prefix /usr/local'
