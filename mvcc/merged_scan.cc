@@ -54,6 +54,8 @@ void MergedScan::seek() {
   }
   bound_base();
   seek_chain();
+  // The overlay is not sought anew: pass the entry that was yielded last.
+  if ((consumed_ & from_overlay) != 0) ++overlay_at_;
   consumed_ = 0;
   only_base_ = false;
 }
