@@ -7,6 +7,7 @@ constexpr std::uint64_t room_factor = 4;
 // Garbage that no commit pointed out (a long snapshot has ended) is found this late at the latest.
 constexpr std::chrono::milliseconds reclaim_interval{100};
 constexpr std::chrono::milliseconds checkpoint_retry{1000};
+constexpr std::chrono::milliseconds checkpoint_patience{50};
 
 }  // namespace
 
@@ -67,7 +68,11 @@ Result<void> Background::wait_slowly() {
       break;
     }
     if (log_.failed()) break;  // the commit will hear of it
-    checkpoint_done_.wait(mutex_);
+    // Asked for anew each time: a checkpoint may have had to stop short (of a drop that an older
+    // snapshot holds back), and nothing else would tell that it need not any more.
+    checkpoint_asked_.store(true);
+    checkpoint_wanted_.notify_one();
+    checkpoint_done_.wait_for(mutex_, checkpoint_patience);
   }
   waits_.record(std::chrono::steady_clock::now() - start);
   return outcome;

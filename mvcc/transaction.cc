@@ -111,7 +111,7 @@ Result<void> Transaction::rollback() {
   return guarded([&] { return core_->rollback(); });
 }
 
-bool Transaction::active() const noexcept { return core_->active(); }
+bool Transaction::active() const noexcept { return core_ != nullptr && core_->active(); }
 TransactionId Transaction::id() const { return core_->id(); }
 Isolation Transaction::isolation() const noexcept { return core_->isolation(); }
 Locking Transaction::locking() const noexcept { return core_->locking(); }
