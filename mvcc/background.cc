@@ -11,9 +11,13 @@ constexpr std::chrono::milliseconds checkpoint_patience{50};
 
 }  // namespace
 
-Background::Background(const Options& options, engine::CommitLog& log, Checkpointer& checkpointer,
-                       Reclaimer& reclaimer)
-    : options_(options), log_(log), checkpointer_(checkpointer), reclaimer_(reclaimer) {
+Background::Background(const Options& options, engine::CommitLog& log, CommitPipeline& pipeline,
+                       Checkpointer& checkpointer, Reclaimer& reclaimer)
+    : options_(options),
+      log_(log),
+      pipeline_(pipeline),
+      checkpointer_(checkpointer),
+      reclaimer_(reclaimer) {
   if (!options_.background_work || options_.read_only) return;
   threads_.emplace_back([this] { checkpoint_loop(); });
   threads_.emplace_back([this] { reclaim_loop(); });
@@ -137,6 +141,8 @@ void Background::sync_loop() {
     if (stopped_) break;
     lock.unlock();
     const bool persisted = log_.persist(log_.appended()).has_value();
+    // No commit waits for the log here that would notice (I8).
+    if (!persisted) pipeline_.fail();
     lock.lock();
     if (!persisted) break;
   }

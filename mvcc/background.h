@@ -14,6 +14,7 @@
 #include "isolde/result.h"
 #include "isolde/stats.h"
 #include "mvcc/checkpointer.h"
+#include "mvcc/commit_pipeline.h"
 #include "mvcc/reclaimer.h"
 
 namespace isolde::mvcc {
@@ -21,8 +22,8 @@ namespace isolde::mvcc {
 // Thread safety: all methods concurrently.
 class Background {
  public:
-  Background(const Options& options, engine::CommitLog& log, Checkpointer& checkpointer,
-             Reclaimer& reclaimer);
+  Background(const Options& options, engine::CommitLog& log, CommitPipeline& pipeline,
+             Checkpointer& checkpointer, Reclaimer& reclaimer);
   ~Background();
 
   // Waits for work under way, and begins no more.
@@ -46,6 +47,7 @@ class Background {
 
   const Options& options_;
   engine::CommitLog& log_;
+  CommitPipeline& pipeline_;
   Checkpointer& checkpointer_;
   Reclaimer& reclaimer_;
 

@@ -100,6 +100,22 @@ void Catalog::forget_changes(std::uint64_t until) {
   std::erase_if(changes_, [&](const LoggedChange& change) { return change.commit <= until; });
 }
 
+void Catalog::roll_back(std::uint64_t durable) {
+  MutexLock lock(mutex_);
+  while (!changes_.empty() && changes_.back().commit > durable) {
+    const Keyspace keyspace = changes_.back().keyspace;
+    KeyspaceState* state = mutable_state(keyspace.id());
+    if (changes_.back().kind == engine::ChangeKind::create_keyspace) {
+      state->dropped.store(0);  // whoever has the handle is told that it is not there
+      names_.erase(keyspace.name());
+    } else {
+      state->dropped.store(KeyspaceState::never);
+      names_.insert_or_assign(keyspace.name(), keyspace);
+    }
+    changes_.pop_back();
+  }
+}
+
 std::optional<std::uint64_t> Catalog::first_drop(std::uint64_t after) const {
   MutexLock lock(mutex_);
   for (const LoggedChange& change : changes_) {

@@ -61,6 +61,9 @@ class Catalog {
       ISOLDE_EXCLUDES(mutex_);
   // The base has them now.
   void forget_changes(std::uint64_t until) ISOLDE_EXCLUDES(mutex_);
+  // The log failed: takes back the changes of commits after `durable` (I8). Under the pipeline's
+  // mutex.
+  void roll_back(std::uint64_t durable) ISOLDE_EXCLUDES(mutex_);
   // The oldest drop after `after`, if any: older snapshots must end before a base without it.
   std::optional<std::uint64_t> first_drop(std::uint64_t after) const ISOLDE_EXCLUDES(mutex_);
 

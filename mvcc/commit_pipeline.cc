@@ -301,10 +301,11 @@ CommitPipeline::Outcome CommitPipeline::drop_keyspace(KeyspaceId id, std::string
   return outcome;
 }
 
-void CommitPipeline::fail() noexcept {
+void CommitPipeline::fail() {
   MutexLock lock(mutex_);
   failed_ = true;
   visible_.store(log_.durable().value);
+  catalog_.roll_back(log_.durable().value);
 }
 
 }  // namespace isolde::mvcc

@@ -107,8 +107,8 @@ class CommitPipeline {
     if (log_.appended().value < at) MutexLock barrier(mutex_);
   }
 
-  // The log failed: visible goes back to what is durable, for good (I8).
-  void fail() noexcept ISOLDE_EXCLUDES(mutex_);
+  // The log failed: visible, and the catalogue, go back to what is durable, for good (I8).
+  void fail() ISOLDE_EXCLUDES(mutex_);
 
   // Held by the reclaimer while it drops chains (R4).
   Mutex& mutex() noexcept ISOLDE_RETURN_CAPABILITY(mutex_) { return mutex_; }

@@ -121,7 +121,7 @@ Result<void> DatabaseCore::open_parts() {
                                            options_.max_version_memory);
   checkpointer_ =
       std::make_unique<Checkpointer>(store_, catalog_, *registry_, *reclaimer_, *base_, *log_);
-  background_ = std::make_unique<Background>(options_, *log_, *checkpointer_, *reclaimer_);
+  background_ = std::make_unique<Background>(options_, *log_, *pipeline_, *checkpointer_, *reclaimer_);
   open_ = true;
   return {};
 }
@@ -244,7 +244,12 @@ Result<Keyspace> DatabaseCore::find_keyspace(std::string_view name) const {
 
 Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
   if (auto refusal = check_name(name)) return *refusal;
-  if (auto found = catalog_.find(name)) return *found;
+  if (auto found = catalog_.find(name)) {
+    // Another thread may be waiting for its creation to be durable still (I6).
+    auto persisted = persist_catalogue_change(catalog_.state(found->id())->created);
+    if (!persisted) return persisted.error();
+    return *found;
+  }
   if (options_.read_only) return read_only_refused(true);
   if (catalog_.list().size() >= options_.max_keyspaces) {
     return Error(ErrorCode::invalid_argument,
@@ -272,12 +277,19 @@ Result<void> DatabaseCore::commit_catalogue_change(
   auto reservation = log_->reserve(bytes);
   if (!reservation) return reservation.error();
   const auto outcome = commit(std::move(*reservation));
-  // Refused: someone else has just done the same (or the log failed): as good as done by us.
+  // Refused: someone else has just done the same (or the log failed): as good as done by us, once
+  // it is as durable.
   if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
     if (log_->failed()) return log_->failure();
-    return {};
+    return persist_catalogue_change(pipeline_->visible());
   }
-  auto persisted = log_->persist(Timestamp{outcome.commit});
+  return persist_catalogue_change(outcome.commit);
+}
+
+Result<void> DatabaseCore::persist_catalogue_change(std::uint64_t commit) {
+  if (commit <= log_->durable().value) return {};
+  pipeline_->await_append(commit);
+  auto persisted = log_->persist(Timestamp{commit});
   if (!persisted) note_log_failure();
   return persisted;
 }

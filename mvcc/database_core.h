@@ -79,7 +79,7 @@ class DatabaseCore {
   }
   void note_retry() noexcept { retries_.fetch_add(1, std::memory_order_relaxed); }
   // After a failed persist (I8); idempotent.
-  void note_log_failure() noexcept { pipeline_->fail(); }
+  void note_log_failure() { pipeline_->fail(); }
   // Waits until the checkpointer has caught up (C7). Holds nothing. Errors: those of a checkpoint
   // that keeps failing.
   Result<void> wait_for_room();
@@ -93,6 +93,7 @@ class DatabaseCore {
       const std::function<CommitPipeline::Outcome(engine::LogReservation)>& commit);
   void require_no_transactions() const;
   Result<void> settle_base();
+  Result<void> persist_catalogue_change(std::uint64_t commit);
   Error keyspace_busy(std::string_view name, const SnapshotRegistry::Oldest& oldest) const;
 
   const std::filesystem::path directory_;

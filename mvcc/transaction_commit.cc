@@ -161,7 +161,8 @@ Result<ChainPtr> TransactionCore::fresh_chain(const PreparedWrite& write) {
 
 // I6: acknowledged means durable, and so is all that was observed. Nothing is held here (W1).
 Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t needed) {
-  const bool waits = database_.options().durability.kind != Durability::Kind::periodic;
+  const bool waits = database_.options().durability.kind != Durability::Kind::periodic ||
+                     database_.log().failed();  // then it is never durable: I8
   if (waits && needed > database_.log().durable().value) {
     database_.pipeline().await_append(needed);
     auto persisted = database_.log().persist(Timestamp{needed});
