@@ -42,6 +42,7 @@ class Checkpoint {
   bool drop(const CatalogueChange& change);
   bool change_data(const Change& change);
   bool bind(KeyspaceId keyspace);
+  void end_slot(KeyspaceId keyspace);
   void forget_slots() noexcept;
 
   // Each keeps the reason to stop, and answers false.
@@ -195,6 +196,10 @@ bool Checkpoint::create(const CatalogueChange& change) {
                              state_.file));
   }
   const bool claimed = named.kind == NamedKind::loaded && named.id == change.id;
+  if (named.kind == NamedKind::loaded && !claimed) {
+    // Views may read the load by its id; its handle is another keyspace's from here on.
+    end_slot(named.id);
+  }
   if (!claimed && !ok(mdb_drop(transaction_->get(), named.handle, 0))) return false;
   named.kind = NamedKind::keyspace;
   named.id = change.id;
@@ -220,10 +225,14 @@ bool Checkpoint::drop(const CatalogueChange& change) {
   NamedDatabase& named = found->second;
   if (!ok(mdb_drop(transaction_->get(), named.handle, 0))) return false;
   named.kind = NamedKind::dropped;
-  KeyspaceSlot& slot = state_.keyspaces.slot(change.id);
+  end_slot(change.id);
+  return ok(write_named(transaction_->get(), state_.meta, change.name, named));
+}
+
+void Checkpoint::end_slot(KeyspaceId keyspace) {
+  KeyspaceSlot& slot = state_.keyspaces.slot(keyspace);
   bounds_.push_back(&slot.until);
   slot.until.store(transaction_->number(), std::memory_order_release);
-  return ok(write_named(transaction_->get(), state_.meta, change.name, named));
 }
 
 // Puts the slots back that were set for a transaction that did not commit.

@@ -65,6 +65,10 @@ Result<void> Load::check() const {
     return Error(ErrorCode::invalid_argument,
                  "keyspace " + isolde::quoted(name_) + " exists; load into a new one");
   }
+  if (known != catalogue.named.end() && known->second.kind == NamedKind::loaded) {
+    return Error(ErrorCode::invalid_argument,
+                 "an earlier load into " + isolde::quoted(name_) + " waits to be created");
+  }
   const KeyspaceSlot* slot = state_.keyspaces.find(id_);
   if (slot != nullptr && slot->since.load(std::memory_order_relaxed) != KeyspaceSlot::never) {
     return Error(ErrorCode::invalid_argument,
@@ -283,8 +287,13 @@ Result<void> Base::discard_load(KeyspaceId id) {
     int code = mdb_drop(transaction->get(), named.handle, 0);
     named.kind = NamedKind::dropped;
     if (code == MDB_SUCCESS) code = write_named(transaction->get(), state_->meta, name, named);
+    KeyspaceSlot& slot = state_->keyspaces.slot(id);
+    slot.until.store(transaction->number(), std::memory_order_release);
     if (code == MDB_SUCCESS) code = transaction->commit();
-    if (code != MDB_SUCCESS) return lmdb_error(code, "discard a load of", state_->file);
+    if (code != MDB_SUCCESS) {
+      slot.until.store(KeyspaceSlot::never, std::memory_order_release);
+      return lmdb_error(code, "discard a load of", state_->file);
+    }
     state_->install(std::move(next));
     return {};
   }

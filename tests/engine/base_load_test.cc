@@ -73,7 +73,8 @@ void check_no_trace(Base& base) {
 
 BOOST_AUTO_TEST_SUITE(base_load)
 
-BOOST_AUTO_TEST_CASE(a_load_is_seen_once_its_keyspace_is_created) {
+// Its creation is acknowledged by the log, and comes to the base with a later checkpoint.
+BOOST_AUTO_TEST_CASE(a_finished_load_is_read_by_its_id_and_listed_once_it_is_created) {
   TempDirectory directory;
   auto base = open_base(directory.path());
   Changes before;
@@ -85,15 +86,36 @@ BOOST_AUTO_TEST_CASE(a_load_is_seen_once_its_keyspace_is_created) {
   BOOST_TEST(names(*base).size() == 1u);
   BOOST_TEST(base->next_keyspace_id().value == 3u);
   BOOST_TEST(base->unclaimed_loads().size() == 1u);
-  BOOST_TEST(contents(*base, loaded_id).empty());
+  BaseView between = open_view(*base);
+  BOOST_TEST(contents(between, loaded_id).size() == 1000u);
   Changes create;
   create.create(loaded_id, "loaded").put(loaded_id, "and", "more");
   apply(*base, 4, create);
   BOOST_TEST(base->unclaimed_loads().empty());
   BOOST_TEST(contents(old, loaded_id).empty());
+  BOOST_TEST(contents(between, loaded_id).size() == 1000u);
   BaseView view = open_view(*base);
   BOOST_TEST(contents(view, loaded_id).size() == 1001u);
   BOOST_TEST(get(view, loaded_id, Source::key_of(27)).value() == std::string(100, 'b'));
+}
+
+BOOST_AUTO_TEST_CASE(an_unfinished_load_is_seen_by_nobody) {
+  TempDirectory directory;
+  auto base = open_base(directory.path());
+  Source source(450'000);
+  int given = 0;
+  BOOST_REQUIRE(base->load(
+      loaded_id, "loaded",
+      [&]() {
+        // Two batches are committed by then.
+        if (++given == 430'000) {
+          BOOST_TEST(contents(*base, loaded_id).empty());
+          BOOST_TEST(base->unclaimed_loads().empty());
+        }
+        return source();
+      },
+      no_growth));
+  BOOST_TEST(contents(*base, loaded_id).size() == 450'000u);
 }
 
 BOOST_AUTO_TEST_CASE(a_large_load_takes_several_transactions_and_grows_the_map) {
@@ -150,11 +172,29 @@ BOOST_AUTO_TEST_CASE(a_keyspace_of_the_name_but_another_id_does_not_get_the_load
   TempDirectory directory;
   auto base = open_base(directory.path());
   BOOST_REQUIRE(base->load(loaded_id, "loaded", Source(10), no_growth));
+  BaseView old = open_view(*base);
   Changes create;
-  create.create(KeyspaceId{9}, "loaded");
+  create.create(KeyspaceId{9}, "loaded").put(KeyspaceId{9}, "a", "1");
   apply(*base, 1, create);
-  BOOST_TEST(contents(*base, KeyspaceId{9}).empty());
+  BOOST_TEST(contents(*base, KeyspaceId{9}).size() == 1u);
   BOOST_TEST(contents(*base, loaded_id).empty());
+  BOOST_TEST(contents(old, loaded_id).size() == 10u);
+  BOOST_TEST(contents(old, KeyspaceId{9}).empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_discarded_load_is_gone_for_new_views_also_when_its_name_comes_back) {
+  TempDirectory directory;
+  auto base = open_base(directory.path());
+  BOOST_REQUIRE(base->load(loaded_id, "loaded", Source(10), no_growth));
+  BOOST_TEST((load_failure(*base, Source(1), KeyspaceId{3}) == ErrorCode::invalid_argument));
+  BaseView old = open_view(*base);
+  BOOST_REQUIRE(base->discard_load(loaded_id));
+  BOOST_TEST(contents(*base, loaded_id).empty());
+  BOOST_REQUIRE(base->load(KeyspaceId{3}, "loaded", Source(20), no_growth));
+  BOOST_TEST(contents(*base, loaded_id).empty());
+  BOOST_TEST(contents(*base, KeyspaceId{3}).size() == 20u);
+  BOOST_TEST(contents(old, loaded_id).size() == 10u);
+  BOOST_TEST((load_failure(*base, Source(1), loaded_id, "other") == ErrorCode::invalid_argument));
 }
 
 BOOST_AUTO_TEST_CASE(entries_out_of_order_or_out_of_bounds_leave_nothing) {
