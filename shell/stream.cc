@@ -34,7 +34,11 @@ Error system_failure(std::string_view doing, const std::string& name, int error)
 
 Result<Descriptor> open_input(const std::string& path) {
   if (path == "-") return Descriptor(STDIN_FILENO, false);
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  while (fd < 0 && errno == EINTR) {  // a pipe that nobody writes to makes open() wait
+    if (interrupted()) return Error(ErrorCode::cancelled, "interrupted");
+    fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  }
   if (fd < 0) return system_failure("read", path, errno);
   Descriptor opened(fd);
   struct stat status {};
