@@ -32,7 +32,10 @@ void fill(const std::filesystem::path& directory) {
 
 // Opens, reads everything, verifies, writes: what a user would do with a damaged file. All in a
 // child: the exit code tells how far it came.
-enum Outcome : int { refused_at_open = 0, found_by_verify = 1, sound = 2, wrong_code = 3 };
+// (Not 1 or 66, by which sanitizers exit.)
+enum Outcome : int { refused_at_open = 10, found_by_verify = 11, sound = 12, wrong_code = 13 };
+
+bool is_fine(int outcome) { return outcome >= refused_at_open && outcome < wrong_code; }
 
 bool is_damage(const Error& error, const std::filesystem::path& directory) {
   return (error.code() == ErrorCode::corruption || error.code() == ErrorCode::not_a_database ||
@@ -163,7 +166,7 @@ BOOST_AUTO_TEST_CASE(no_flipped_bit_of_the_meta_pages_is_fatal) {
     std::filesystem::remove(directory / "lock.mdb");
     const int outcome = use(directory.path());
     ++outcomes[outcome];
-    BOOST_TEST(outcome < wrong_code, "bit flip at " << at << ": " << outcome);
+    BOOST_TEST(is_fine(outcome), "bit flip at " << at << ": " << outcome);
   }
   BOOST_TEST(outcomes[refused_at_open] > 0);
 }
@@ -186,7 +189,7 @@ BOOST_AUTO_TEST_CASE(no_overwritten_page_gets_past_verify_unless_it_is_harmless)
     std::filesystem::remove(directory / "lock.mdb");
     const int outcome = use(directory.path());
     ++outcomes[outcome];
-    BOOST_TEST(outcome < wrong_code, count << " bytes at " << at << ": " << outcome);
+    BOOST_TEST(is_fine(outcome), count << " bytes at " << at << ": " << outcome);
   }
   BOOST_TEST(outcomes[found_by_verify] > 0);
 }
@@ -202,7 +205,7 @@ BOOST_AUTO_TEST_CASE(a_page_of_another_place_is_damage) {
     write_file(directory / "data.mdb", damaged);
     std::filesystem::remove(directory / "lock.mdb");
     const int outcome = use(directory.path());
-    BOOST_TEST(outcome < wrong_code);
+    BOOST_TEST(is_fine(outcome));
     found += outcome < sound ? 1 : 0;
   }
   BOOST_TEST(found > 0);
