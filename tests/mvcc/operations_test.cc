@@ -1,0 +1,617 @@
+// The public face of transactions, operation by operation.
+#include <limits>
+
+#include "tests/mvcc/phenomena.h"
+
+using namespace isolde;
+using namespace isolde::test;
+
+namespace {
+
+std::string scan(Transaction& txn, const Keyspace& keyspace, const KeyRange& range,
+                 const ScanOptions& options = {}) {
+  std::string seen;
+  must(txn.scan(keyspace, range, options, [&](std::string_view key, std::string_view value) {
+    if (!seen.empty()) seen += ' ';
+    seen.append(key).append("=").append(value);
+  }));
+  return seen;
+}
+
+ScanOptions limit(std::size_t limit, bool reverse = false) {
+  ScanOptions options;
+  options.limit = limit;
+  options.reverse = reverse;
+  return options;
+}
+ScanOptions reversed() {
+  ScanOptions options;
+  options.reverse = true;
+  return options;
+}
+
+void fill(TempDatabase& db, const Contents& entries) {
+  Transaction txn = db.begin();
+  for (const auto& [key, value] : entries) must(txn.put(db.keyspace(), key, value));
+  must(txn.commit());
+}
+
+// All in memory, all in the base, or a checkpoint that left the chains: reads must not differ.
+enum class Where { memory, base, both };
+constexpr std::array everywhere{Where::memory, Where::base, Where::both};
+void bring(TempDatabase& db, Where where) {
+  if (where == Where::memory) return;
+  db.checkpoint();
+  if (where == Where::base) {
+    db.reclaim();
+    BOOST_TEST(db->stats().chains == 0u);
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(operations)
+
+BOOST_AUTO_TEST_CASE(own_writes_are_seen_at_every_level_and_by_nobody_above_read_uncommitted) {
+  for (const Where where : everywhere) {
+    TempDatabase db(quick_options());
+    const Keyspace& ks = db.keyspace();
+    fill(db, {{"a", "1"}, {"b", "2"}, {"c", "3"}});
+    bring(db, where);
+    for (const Isolation level : all_levels) {
+      Transaction txn = db.begin(level);
+      must(txn.put(ks, "a", "11"));
+      must(txn.erase(ks, "b"));
+      must(txn.insert(ks, "d", "4"));
+      BOOST_TEST(must(txn.add(ks, "c", 5)) == 8);
+      BOOST_TEST(text(get(txn, ks, "a")) == "11");
+      BOOST_TEST(text(get(txn, ks, "b")) == "absent");
+      BOOST_TEST(text(get(txn, ks, "c")) == "8");
+      BOOST_TEST(text(get(txn, ks, "d")) == "4");
+      BOOST_TEST(scan(txn, ks, KeyRange::all()) == "a=11 c=8 d=4");
+      BOOST_TEST(scan(txn, ks, KeyRange::all(), reversed()) == "d=4 c=8 a=11");
+      BOOST_TEST(scan(txn, ks, KeyRange::all(), limit(2)) == "a=11 c=8");
+      for (const Isolation other : all_levels) {
+        Transaction reader = db.begin(other);
+        const bool dirty = other == Isolation::read_uncommitted;
+        BOOST_TEST(scan(reader, ks, KeyRange::all()) == (dirty ? "a=11 c=8 d=4" : "a=1 b=2 c=3"));
+        BOOST_TEST(text(get(reader, ks, "b")) == (dirty ? "absent" : "2"));
+        BOOST_TEST(text(get(reader, ks, "c")) == (dirty ? "8" : "3"));
+      }
+      must(txn.rollback());
+      BOOST_TEST(text(db.contents()) == "a=1 b=2 c=3");
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_erase_is_blind_and_an_erased_key_can_be_inserted_again) {
+  TempDatabase db;
+  Transaction txn = db.begin();
+  must(txn.erase(db.keyspace(), "never"));
+  must(txn.insert(db.keyspace(), "k", "1"));
+  must(txn.erase(db.keyspace(), "k"));
+  must(txn.insert(db.keyspace(), "k", "2"));
+  must(txn.commit());
+  BOOST_TEST(text(db.contents()) == "k=2");
+}
+
+BOOST_AUTO_TEST_CASE(values_may_be_empty_or_hold_any_byte) {
+  TempDatabase db;
+  const std::string any("\0\xff\n", 3);
+  fill(db, {{"empty", ""}, {any, any}});
+  for (int round = 0; round < 2; ++round) {
+    BOOST_TEST(text(db.get("empty")).empty());
+    BOOST_TEST((db.get(any) == any));
+    BOOST_TEST(db.contents().size() == 2u);
+    db.checkpoint();
+    db.reclaim();
+  }
+}
+
+// C6: the newest version decides at commit, at read committed and below.
+BOOST_AUTO_TEST_CASE(concurrent_additions_all_count_below_repeatable_read) {
+  TempDatabase db;
+  for (const Isolation level : {Isolation::read_uncommitted, Isolation::read_committed}) {
+    db.put("n", "100");
+    bring(db, Where::base);
+    Transaction a = db.begin(level);
+    Transaction b = db.begin(level);
+    must(a.add(db.keyspace(), "n", 1));
+    must(a.add(db.keyspace(), "n", 2));
+    must(b.add(db.keyspace(), "n", 10));
+    must(a.commit());
+    BOOST_TEST(text(get(b, db.keyspace(), "n")) == "113");
+    must(b.commit());
+    BOOST_TEST(text(db.get("n")) == "113");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(concurrent_additions_conflict_from_repeatable_read_on) {
+  TempDatabase db;
+  for (const Isolation level : {Isolation::repeatable_read, Isolation::serializable}) {
+    db.put("n", "100");
+    Transaction a = db.begin(level);
+    Transaction b = db.begin(level);
+    BOOST_TEST(must(a.add(db.keyspace(), "n", 1)) == 101);
+    BOOST_TEST(must(b.add(db.keyspace(), "n", 10)) == 110);
+    must(a.commit());
+    BOOST_TEST(outcome(b.commit()) ==
+               (level == Isolation::serializable ? "serialization_failure" : "write_conflict"));
+    BOOST_TEST(text(db.get("n")) == "101");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_addition_counts_from_zero_and_refuses_what_is_no_integer_or_overflows) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  fill(db, {{"text", "ten"}, {"most", std::to_string(most)}, {"tail", "1 "}, {"empty", ""}});
+  for (const Isolation level : all_levels) {
+    Transaction txn = db.begin(level);
+    BOOST_TEST(must(txn.add(ks, "none", -7)) == -7);
+    for (const char* key : {"text", "most", "tail", "empty"}) {
+      const auto refused = txn.add(ks, key, 1);
+      BOOST_TEST(outcome(refused) == "invalid_argument", key);
+      BOOST_TEST(refused.error().message().find(key) != std::string::npos);
+    }
+    BOOST_TEST(must(txn.add(ks, "most", -1)) == most - 1);
+    BOOST_TEST(must(txn.add(ks, "most", 1)) == most);
+    BOOST_TEST(outcome(txn.add(ks, "most", 1)) == "invalid_argument");
+    must(txn.rollback());
+  }
+}
+
+// The sum fits when it is promised, and no longer when it is made.
+BOOST_AUTO_TEST_CASE(an_addition_that_no_longer_fits_at_commit_is_a_write_conflict) {
+  TempDatabase db;
+  db.put("n", "0");
+  Transaction txn = db.begin(Isolation::read_committed, "adder");
+  must(txn.add(db.keyspace(), "n", 1));
+  db.put("n", std::to_string(std::numeric_limits<std::int64_t>::max()));
+  BOOST_TEST(outcome(txn.commit()) == "write_conflict");
+  BOOST_TEST(!txn.active());
+}
+
+BOOST_AUTO_TEST_CASE(of_two_inserts_of_one_key_one_commits_at_every_level) {
+  for (const Where where : {Where::memory, Where::base}) {
+    TempDatabase db;
+    for (const Isolation level : all_levels) {
+      db.put("k", "old");
+      db.erase("k");
+      bring(db, where);
+      Transaction a = db.begin(level, "a");
+      Transaction b = db.begin(level, "b");
+      // At read uncommitted the second would see the first.
+      must(b.insert(db.keyspace(), "k", "b"));
+      if (level == Isolation::read_uncommitted) {
+        BOOST_TEST(outcome(a.insert(db.keyspace(), "k", "a")) == "already_exists");
+        must(b.rollback());
+        must(a.insert(db.keyspace(), "k", "a"));
+        db.put("k", "between");
+        const auto refused = a.commit();
+        BOOST_TEST(outcome(refused) == "write_conflict");
+        continue;
+      }
+      must(a.insert(db.keyspace(), "k", "a"));
+      must(a.commit());
+      const auto refused = b.commit();
+      BOOST_TEST(outcome(refused) ==
+                 (level == Isolation::serializable ? "serialization_failure" : "write_conflict"));
+      BOOST_TEST(*refused.error().evidence().key == "k");
+      BOOST_TEST(refused.error().evidence().culprit->label == "a");
+      BOOST_TEST(text(db.get("k")) == "a");
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_failed_insert_or_compare_fails_alone) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  db.put("k", "1");
+  for (const Isolation level : all_levels) {
+    Transaction txn = db.begin(level);
+    BOOST_TEST(outcome(txn.insert(ks, "k", "2")) == "already_exists");
+    BOOST_TEST(outcome(txn.compare_and_set(ks, "k", "2", "3")) == "compare_failed");
+    const auto absent = txn.compare_and_set(ks, "none", "", "3");
+    BOOST_TEST(outcome(absent) == "compare_failed");
+    BOOST_TEST(absent.error().message().find("absent") != std::string::npos);
+    BOOST_TEST(txn.active());
+    must(txn.put(ks, "other", "x"));
+    must(txn.commit());
+  }
+  BOOST_TEST(text(db.contents()) == "k=1 other=x");
+}
+
+// C6: a failed insert was a read, at serializable.
+BOOST_AUTO_TEST_CASE(a_failed_insert_is_a_read_at_serializable) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  db.put("k", "1");
+  Transaction a = db.begin(Isolation::serializable);
+  BOOST_TEST(outcome(a.insert(ks, "k", "2")) == "already_exists");
+  must(a.put(ks, "other", "k was there"));
+  db.erase("k");
+  BOOST_TEST(outcome(a.commit()) == "serialization_failure");
+
+  db.put("k", "1");
+  Transaction b = db.begin(Isolation::serializable);
+  BOOST_TEST(outcome(b.compare_and_set(ks, "k", "2", "3")) == "compare_failed");
+  must(b.put(ks, "other", "k was not 2"));
+  db.put("k", "2");
+  BOOST_TEST(outcome(b.commit()) == "serialization_failure");
+}
+
+BOOST_AUTO_TEST_CASE(compare_and_set_is_judged_again_at_commit) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  for (const Isolation level : all_levels) {
+    db.put("k", "1");
+    Transaction a = db.begin(level);
+    must(a.compare_and_set(ks, "k", "1", "2"));
+    db.put("k", "9");
+    BOOST_TEST(outcome(a.commit()) ==
+               (level == Isolation::serializable ? "serialization_failure" : "write_conflict"));
+    BOOST_TEST(text(db.get("k")) == "9");
+  }
+}
+
+// Below repeatable read the value is what was compared, so one set back to it is good enough.
+BOOST_AUTO_TEST_CASE(compare_and_set_below_repeatable_read_compares_values) {
+  TempDatabase db;
+  db.put("k", "1");
+  Transaction a = db.begin(Isolation::read_committed);
+  must(a.compare_and_set(db.keyspace(), "k", "1", "2"));
+  db.put("k", "9");
+  db.put("k", "1");
+  must(a.commit());
+  BOOST_TEST(text(db.get("k")) == "2");
+}
+
+BOOST_AUTO_TEST_CASE(compare_and_set_after_an_own_addition_still_depends_on_what_lay_below) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  db.put("n", "5");
+  Transaction a = db.begin(Isolation::read_committed);
+  must(a.add(ks, "n", 1));
+  must(a.compare_and_set(ks, "n", "6", "60"));
+  db.put("n", "50");
+  BOOST_TEST(outcome(a.commit()) == "write_conflict");
+  Transaction b = db.begin(Isolation::read_committed);
+  must(b.add(ks, "n", 1));
+  must(b.compare_and_set(ks, "n", "51", "60"));
+  must(b.commit());
+  BOOST_TEST(text(db.get("n")) == "60");
+}
+
+// At read uncommitted the comparison may have been with another's private value.
+BOOST_AUTO_TEST_CASE(compare_and_set_of_a_sum_over_a_private_value_fails_if_that_is_rolled_back) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  db.put("n", "0");
+  Transaction other = db.begin();
+  must(other.put(ks, "n", "5"));
+  Transaction txn = db.begin(Isolation::read_uncommitted);
+  BOOST_TEST(must(txn.add(ks, "n", 1)) == 6);
+  must(txn.compare_and_set(ks, "n", "6", "60"));
+  must(other.rollback());
+  BOOST_TEST(outcome(txn.commit()) == "write_conflict");
+  BOOST_TEST(text(db.get("n")) == "0");
+}
+
+BOOST_AUTO_TEST_CASE(savepoints_nest_and_undo_every_kind_of_write) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  for (const Isolation level : all_levels) {
+    fill(db, {{"a", "1"}, {"n", "10"}});
+    Transaction txn = db.begin(level);
+    must(txn.put(ks, "a", "2"));
+    const Savepoint outer = must(txn.savepoint());
+    must(txn.erase(ks, "a"));
+    BOOST_TEST(must(txn.add(ks, "n", 5)) == 15);
+    const Savepoint inner = must(txn.savepoint());
+    must(txn.insert(ks, "a", "3"));
+    must(txn.add(ks, "n", 5));
+    must(txn.put(ks, "b", "new"));
+    must(txn.rollback_to(inner));
+    BOOST_TEST(scan(txn, ks, KeyRange::all()) == "n=15");
+    must(txn.put(ks, "b", "again"));
+    must(txn.rollback_to(inner));
+    must(txn.release(inner));
+    BOOST_TEST(outcome(txn.rollback_to(inner)) == "invalid_argument");
+    must(txn.rollback_to(outer));
+    BOOST_TEST(scan(txn, ks, KeyRange::all()) == "a=2 n=10");
+    const Savepoint third = must(txn.savepoint());
+    must(txn.rollback_to(outer));
+    BOOST_TEST(outcome(txn.release(third)) == "invalid_argument");
+    must(txn.release(outer));
+    must(txn.commit());
+    BOOST_TEST(text(db.contents()) == "a=2 n=10");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(rolling_back_to_a_savepoint_forgets_conditions_and_keeps_reads) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  {
+    Transaction txn = db.begin(Isolation::read_committed);
+    const Savepoint mark = must(txn.savepoint());
+    must(txn.insert(ks, "k", "1"));
+    must(txn.rollback_to(mark));
+    must(txn.put(ks, "other", "1"));
+    db.put("k", "theirs");
+    must(txn.commit());
+  }
+  Transaction txn = db.begin(Isolation::serializable);
+  const Savepoint mark = must(txn.savepoint());
+  BOOST_TEST(text(get(txn, ks, "k")) == "theirs");
+  must(txn.rollback_to(mark));
+  must(txn.put(ks, "other", "2"));
+  db.put("k", "changed");
+  BOOST_TEST(outcome(txn.commit()) == "serialization_failure");
+}
+
+BOOST_AUTO_TEST_CASE(scans_keep_to_range_limit_and_direction) {
+  for (const Where where : everywhere) {
+    TempDatabase db(quick_options());
+    const Keyspace& ks = db.keyspace();
+    fill(db, {{"a", "1"}, {"b", "2"}, {"b/1", "3"}, {"b/2", "4"}, {"b\xff", "5"}, {"c", "6"}});
+    bring(db, where);
+    // In the mixed case a chain of each kind lies over the base.
+    if (where == Where::both) fill(db, {{"b", "2"}, {"c", "6"}});
+    for (const Isolation level : all_levels) {
+      Transaction txn = db.begin(level);
+      BOOST_TEST(scan(txn, ks, KeyRange::prefix("b")) == "b=2 b/1=3 b/2=4 b\xff=5");
+      BOOST_TEST(scan(txn, ks, KeyRange::prefix("b/")) == "b/1=3 b/2=4");
+      BOOST_TEST(scan(txn, ks, KeyRange::prefix("b\xff")) == "b\xff=5");
+      BOOST_TEST(scan(txn, ks, KeyRange::between("b", "c"), reversed()) ==
+                 "b\xff=5 b/2=4 b/1=3 b=2");
+      BOOST_TEST(scan(txn, ks, KeyRange::from("b/2")) == "b/2=4 b\xff=5 c=6");
+      BOOST_TEST(scan(txn, ks, KeyRange::from("b/2"), limit(2, true)) == "c=6 b\xff=5");
+      BOOST_TEST(scan(txn, ks, KeyRange::between("b", "b")).empty());
+      BOOST_TEST(scan(txn, ks, KeyRange::between("c", "a")).empty());
+      BOOST_TEST(scan(txn, ks, KeyRange::between("c", "a"), reversed()).empty());
+      BOOST_TEST(scan(txn, ks, KeyRange::from("d")).empty());
+      BOOST_TEST(scan(txn, ks, KeyRange::all(), limit(0)).empty());
+      BOOST_TEST(scan(txn, ks, KeyRange::all(), limit(1)) == "a=1");
+      BOOST_TEST(scan(txn, ks, KeyRange::all(), limit(100)).size() ==
+                 scan(txn, ks, KeyRange::all()).size());
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_scan_stops_when_its_visitor_says_so_and_counts_what_was_visited) {
+  TempDatabase db;
+  fill(db, {{"a", "1"}, {"b", "2"}, {"c", "3"}});
+  Transaction txn = db.begin();
+  std::string seen;
+  const auto visited =
+      txn.scan(db.keyspace(), KeyRange::all(), [&](std::string_view key, std::string_view) {
+        seen += key;
+        return key != "b";
+      });
+  BOOST_TEST(must(visited) == 2u);
+  BOOST_TEST(seen == "ab");
+}
+
+BOOST_AUTO_TEST_CASE(bounds_of_a_range_may_be_longer_than_any_key) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  const std::string longest(max_key_bytes, 'k');
+  fill(db, {{"a", "1"}, {longest, "2"}, {"z", "3"}});
+  for (const Where where : everywhere) {
+    bring(db, where);
+    Transaction txn = db.begin(Isolation::serializable);
+    BOOST_TEST(scan(txn, ks, KeyRange::from(longest + "x")) == "z=3");
+    BOOST_TEST(scan(txn, ks, KeyRange::between("b", longest + "x")) == longest + "=2");
+    BOOST_TEST(scan(txn, ks, KeyRange::between("b", longest + "x"), reversed()) == longest + "=2");
+    BOOST_TEST(scan(txn, ks, KeyRange::prefix(longest + std::string(500, 'k'))).empty());
+    BOOST_TEST(scan(txn, ks, KeyRange::from(std::string(5000, 'k')), reversed()) == "z=3");
+    Cursor cursor = must(txn.cursor(ks, KeyRange::all()));
+    must(cursor.next());
+    must(cursor.next());
+    db.checkpoint();
+    db.reclaim();
+    BOOST_TEST(must(cursor.next())->key == "z");
+    must(txn.put(ks, "out", "1"));
+    must(txn.commit());
+    db.erase("out");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_cursor_walks_its_snapshot_across_commits_checkpoints_and_reclaim) {
+  for (const Isolation level : all_levels) {
+    for (const bool reverse : {false, true}) {
+      TempDatabase db(quick_options());
+      const Keyspace& ks = db.keyspace();
+      fill(db, {{"a", "1"}, {"b", "2"}, {"c", "3"}, {"d", "4"}, {"e", "5"}});
+      bring(db, Where::base);
+      Transaction txn = db.begin(level);
+      must(txn.put(ks, "bb", "own"));
+      must(txn.erase(ks, "d"));
+      ScanOptions options;
+      options.reverse = reverse;
+      Cursor cursor = must(txn.cursor(ks, KeyRange::all(), options));
+      std::string seen;
+      for (int round = 0;; ++round) {
+        const auto entry = must(cursor.next());
+        if (!entry) break;
+        seen.append(entry->key).append("=").append(entry->value).append(" ");
+        // Everything that a cursor could stand on is taken from under it.
+        for (const char* key : {"a", "b", "c", "d", "e"}) {
+          if (round % 2 == 0) db.erase(key);
+          if (round % 2 == 1) db.put(key, "later");
+        }
+        db.put("bc" + std::to_string(round), "new");
+        db.checkpoint();
+        db.reclaim();
+        db.checkpoint();
+        db.reclaim();
+      }
+      BOOST_TEST(seen == (reverse ? "e=5 c=3 bb=own b=2 a=1 " : "a=1 b=2 bb=own c=3 e=5 "),
+                 name(level) << ": " << seen);
+      BOOST_TEST(!must(cursor.next()));
+    }
+  }
+}
+
+// The reclaimer takes what a cursor stands on; the overlay of own writes is not sought anew.
+BOOST_AUTO_TEST_CASE(a_cursor_yields_each_own_write_once_when_chains_go_between_its_steps) {
+  TempDatabase db(quick_options());
+  const Keyspace& ks = db.keyspace();
+  Transaction txn = db.begin();
+  for (const char* key : {"a", "b", "c"}) must(txn.put(ks, key, "own"));
+  Cursor cursor = must(txn.cursor(ks, KeyRange::all()));
+  std::string seen;
+  while (const auto entry = must(cursor.next())) {
+    seen += entry->key;
+    BOOST_REQUIRE(seen.size() < 10u);
+    db.put("x", "1");
+    db.checkpoint();
+    db.reclaim();
+  }
+  BOOST_TEST(seen == "abc");
+}
+
+BOOST_AUTO_TEST_CASE(a_cursor_does_not_see_own_writes_made_after_it_was_opened) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  fill(db, {{"a", "1"}, {"c", "3"}});
+  Transaction txn = db.begin();
+  Cursor cursor = must(txn.cursor(ks, KeyRange::all()));
+  must(txn.put(ks, "b", "2"));
+  must(txn.put(ks, "c", "33"));
+  BOOST_TEST(must(cursor.next())->key == "a");
+  const Entry last = *must(cursor.next());
+  BOOST_TEST(last.key == "c");
+  BOOST_TEST(last.value == "3");
+  BOOST_TEST(!must(cursor.next()));
+}
+
+BOOST_AUTO_TEST_CASE(a_cursor_observes_as_far_as_it_was_stepped) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  for (const bool reverse : {false, true}) {
+    fill(db, {{"a", "1"}, {"c", "3"}, {"e", "5"}});
+    const auto attempt = [&](std::string_view changed) {
+      Transaction txn = db.begin(Isolation::serializable);
+      ScanOptions options;
+      options.reverse = reverse;
+      {
+        Cursor cursor = must(txn.cursor(ks, KeyRange::all(), options));
+        must(cursor.next());
+        must(cursor.next());
+      }
+      db.put(changed, "changed");
+      must(txn.put(ks, "z", "1"));
+      const std::string result = outcome(txn.commit());
+      db.erase(changed);
+      db.erase("z");
+      fill(db, {{"a", "1"}, {"c", "3"}, {"e", "5"}});
+      return result;
+    };
+    BOOST_TEST(attempt(reverse ? "b" : "d") == "ok");
+    BOOST_TEST(attempt(reverse ? "d" : "b") == "serialization_failure");
+    BOOST_TEST(attempt("c") == "serialization_failure");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_cursor_of_an_ended_transaction_answers_so) {
+  TempDatabase db;
+  db.put("a", "1");
+  std::optional<Transaction> txn(db.begin());
+  Cursor cursor = must(txn->cursor(db.keyspace(), KeyRange::all()));
+  must(txn->commit());
+  BOOST_TEST(outcome(cursor.next()) == "transaction_finished");
+}
+
+BOOST_AUTO_TEST_CASE(a_read_only_transaction_reads_and_refuses_to_write) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  db.put("a", "1");
+  TransactionOptions options;
+  options.read_only = true;
+  Transaction txn = must(db->begin(options));
+  BOOST_TEST(txn.read_only());
+  BOOST_TEST(outcome(txn.put(ks, "a", "2")) == "read_only");
+  BOOST_TEST(outcome(txn.erase(ks, "a")) == "read_only");
+  BOOST_TEST(outcome(txn.insert(ks, "b", "2")) == "read_only");
+  BOOST_TEST(outcome(txn.add(ks, "n", 2)) == "read_only");
+  BOOST_TEST(outcome(txn.compare_and_set(ks, "a", "1", "2")) == "read_only");
+  BOOST_TEST(text(get(txn, ks, "a")) == "1");
+  must(txn.commit());
+}
+
+BOOST_AUTO_TEST_CASE(an_untracked_read_is_not_validated) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  db.put("a", "1");
+  Transaction txn = db.begin(Isolation::serializable);
+  ReadOptions untracked;
+  untracked.tracked = false;
+  BOOST_TEST(*must(txn.get(ks, "a", untracked)) == "1");
+  ScanOptions options;
+  options.tracked = false;
+  BOOST_TEST(scan(txn, ks, KeyRange::all(), options) == "a=1");
+  db.put("a", "2");
+  must(txn.put(ks, "b", "1"));
+  must(txn.commit());
+}
+
+BOOST_AUTO_TEST_CASE(a_snapshot_is_taken_by_the_first_operation_and_stays) {
+  TempDatabase db;
+  const Keyspace& ks = db.keyspace();
+  db.put("a", "1");
+  Transaction txn = db.begin();
+  BOOST_TEST(!txn.snapshot());
+  const Timestamp newest = db.put("a", "2");
+  BOOST_TEST(text(get(txn, ks, "a")) == "2");
+  BOOST_REQUIRE(txn.snapshot());
+  BOOST_TEST(*txn.snapshot() == newest);
+  db.put("a", "3");
+  BOOST_TEST(text(get(txn, ks, "a")) == "2");
+  BOOST_TEST(must(txn.commit()) == newest);
+  Transaction writer = db.begin();
+  must(writer.put(ks, "b", "1"));
+  BOOST_REQUIRE(writer.snapshot());
+  Transaction weak = db.begin(Isolation::read_committed);
+  get(weak, ks, "a");
+  BOOST_TEST(!weak.snapshot());
+}
+
+BOOST_AUTO_TEST_CASE(a_transaction_rolls_back_when_it_is_destroyed_or_assigned_over) {
+  TempDatabase db;
+  {
+    Transaction txn = db.begin();
+    must(txn.put(db.keyspace(), "a", "1"));
+  }
+  Transaction txn = db.begin();
+  must(txn.put(db.keyspace(), "b", "1"));
+  txn = db.begin();
+  must(txn.put(db.keyspace(), "c", "1"));
+  Transaction moved = std::move(txn);
+  must(moved.commit());
+  BOOST_TEST(text(db.contents()) == "c=1");
+  BOOST_TEST(db->stats().rolled_back >= 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_thousand_transactions_live_side_by_side_each_at_its_snapshot) {
+  TempDatabase db(quick_options());
+  std::vector<Transaction> live;
+  for (int i = 0; i < 1000; ++i) {
+    db.put("k", std::to_string(i));
+    live.push_back(db.begin(i % 2 == 0 ? Isolation::repeatable_read : Isolation::serializable));
+    BOOST_TEST(text(get(live.back(), db.keyspace(), "k")) == std::to_string(i));
+    if (i % 100 == 0) {
+      db.checkpoint();
+      db.reclaim();
+    }
+  }
+  BOOST_TEST(db->stats().snapshots.size() == 1000u);
+  for (int i = 0; i < 1000; ++i) {
+    BOOST_REQUIRE(text(get(live[i], db.keyspace(), "k")) == std::to_string(i));
+  }
+  live.clear();
+  BOOST_TEST(db->stats().snapshots.empty());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
