@@ -55,7 +55,7 @@ void Catalog::skip_ids_below(KeyspaceId id) noexcept {
   }
 }
 
-void Catalog::create(KeyspaceId id, std::string_view name, std::uint64_t commit) {
+void Catalog::create(KeyspaceId id, std::string_view name, std::uint64_t commit, bool loaded) {
   skip_ids_below(KeyspaceId{id.value + 1});
   MutexLock lock(mutex_);
   // Replayed over a base that has it already: harmless.
@@ -63,7 +63,7 @@ void Catalog::create(KeyspaceId id, std::string_view name, std::uint64_t commit)
   const Keyspace handle(id, name);
   auto& slot = chunks_[id.value / chunk_ids];
   if (slot.load() == nullptr) slot.store(new Chunk{});
-  auto* state = new KeyspaceState{handle, commit, {}};
+  auto* state = new KeyspaceState{handle, commit, loaded ? commit : 0, {}};
   state->dropped.store(KeyspaceState::never);
   (*slot.load())[id.value % chunk_ids].store(state);
   names_.insert_or_assign(std::string(name), handle);

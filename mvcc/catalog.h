@@ -24,11 +24,15 @@ struct KeyspaceState {
 
   Keyspace handle;
   std::uint64_t created = 0;  // commit that created it; 0: it was in the base at open
+  std::uint64_t loaded = 0;   // the same if that brought a bulk load; else 0
   std::atomic<std::uint64_t> dropped{never};  // commit that dropped it
 
   bool exists_at(std::uint64_t snapshot) const noexcept {
     return created <= snapshot && snapshot < dropped.load();
   }
+  // True if what the base has is newer than the snapshot, though no chain says so: a load goes past
+  // the chains, and views of the base are renewed under a snapshot (I4, I5).
+  bool is_loaded_after(std::uint64_t snapshot) const noexcept { return loaded > snapshot; }
 };
 
 // Thread safety: all methods concurrently; create and drop under the pipeline's mutex.
@@ -52,7 +56,9 @@ class Catalog {
   // Ids below are taken.
   void skip_ids_below(KeyspaceId id) noexcept;
 
-  void create(KeyspaceId id, std::string_view name, std::uint64_t commit) ISOLDE_EXCLUDES(mutex_);
+  // `loaded`: it comes with what a bulk load put straight into the base.
+  void create(KeyspaceId id, std::string_view name, std::uint64_t commit, bool loaded = false)
+      ISOLDE_EXCLUDES(mutex_);
   void drop(KeyspaceId id, std::uint64_t commit) ISOLDE_EXCLUDES(mutex_);
 
   // The changes of commits in (after, until], in commit order: what a checkpoint writes first.

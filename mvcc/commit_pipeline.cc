@@ -180,6 +180,9 @@ std::optional<Refusal> CommitPipeline::validate_reads_directly(
     const Chain* chain = store_.find(read.keyspace, reads.key_of(read), read.hash);
     if (chain == nullptr) continue;
     const Version& newest = *chain->newest.load();
+    if (auto refusal = check_loaded(read.keyspace, read.snapshot, reads.key_of(read))) {
+      return refusal;
+    }
     if (newest.commit > read.snapshot) {
       return newer_version(read.keyspace, reads.key_of(read), newest, read.snapshot, true);
     }
@@ -188,11 +191,27 @@ std::optional<Refusal> CommitPipeline::validate_reads_directly(
     if (auto refusal = validate_range(range)) return refusal;
   }
   return std::nullopt;
+    if (auto refusal = check_loaded(range.keyspace, range.snapshot, range.lower)) return refusal;
 }
 
 std::optional<Refusal> CommitPipeline::validate_range(const RangeRead& range) const {
   const Chain* chain = store_.order().first_at_or_after({range.keyspace, range.lower});
   for (; chain != nullptr && range.contains(chain->keyspace, chain->key());
+// A bulk load is a commit that no chain tells of: who read its keyspace before it is refused, and
+// seldom enough for no look at which keys it brought.
+std::optional<Refusal> CommitPipeline::check_loaded(KeyspaceId keyspace, std::uint64_t snapshot,
+                                                    std::string_view key) const {
+  const KeyspaceState* state = catalog_.state(keyspace);
+  if (!state->is_loaded_after(snapshot)) return std::nullopt;
+  Refusal refusal;
+  refusal.keyspace = keyspace;
+  refusal.key = key;
+  refusal.was_read = true;
+  refusal.conflict = state->loaded;
+  refusal.snapshot = snapshot;
+  return refusal;
+}
+
        chain = chain->link(0).load()) {
     // Tombstones count: an entry that vanished was observed too (trap 2).
     if (chain->newest.load()->commit > range.snapshot) return newer_in_range(range, *chain);
@@ -271,7 +290,8 @@ void CommitPipeline::name_culprit(Refusal& refusal) const {
 
 CommitPipeline::Outcome CommitPipeline::create_keyspace(KeyspaceId id, std::string_view name,
                                                         std::string entry,
-                                                        engine::LogReservation reservation) {
+                                                        engine::LogReservation reservation,
+                                                        bool loaded) {
   Outcome outcome;
   MutexLock lock(mutex_);
   if (failed_ || log_.failed() || catalog_.find(name)) {
@@ -279,7 +299,7 @@ CommitPipeline::Outcome CommitPipeline::create_keyspace(KeyspaceId id, std::stri
     return outcome;
   }
   outcome.commit = visible() + 1;
-  catalog_.create(id, name, outcome.commit);
+  catalog_.create(id, name, outcome.commit, loaded);
   visible_.store(outcome.commit);
   log_.append(Timestamp{outcome.commit}, std::move(entry), std::move(reservation));
   return outcome;

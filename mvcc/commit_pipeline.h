@@ -94,7 +94,8 @@ class CommitPipeline {
   // Creates (or drops) a keyspace as a commit of its own. Creating one whose name exists, and
   // dropping one that is gone, refuse.
   Outcome create_keyspace(KeyspaceId id, std::string_view name, std::string entry,
-                          engine::LogReservation reservation) ISOLDE_EXCLUDES(mutex_);
+                          engine::LogReservation reservation, bool loaded = false)
+      ISOLDE_EXCLUDES(mutex_);
   Outcome drop_keyspace(KeyspaceId id, std::string entry, engine::LogReservation reservation)
       ISOLDE_EXCLUDES(mutex_);
 
@@ -120,6 +121,8 @@ class CommitPipeline {
   std::optional<Refusal> validate_since(const PreparedCommit& prepared, std::uint64_t since)
       ISOLDE_REQUIRES(mutex_);
   std::optional<Refusal> validate_range(const RangeRead& range) const;
+  std::optional<Refusal> check_loaded(KeyspaceId keyspace, std::uint64_t snapshot,
+                                      std::string_view key) const;
   bool resolve_chains(PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
   std::optional<Refusal> check_condition(const PreparedWrite& prepared) const;
   void install(PreparedCommit& prepared, std::uint64_t commit) ISOLDE_REQUIRES(mutex_);

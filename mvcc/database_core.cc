@@ -13,6 +13,8 @@ namespace isolde::mvcc {
 namespace {
 
 constexpr std::string_view log_directory = "log";
+// Room for the catalogue; what comes later makes the map grow.
+constexpr std::size_t smallest_map_bytes = std::size_t{1} << 20;
 
 Error bad_name(std::string_view name, std::string_view why) {
   Evidence evidence;
@@ -81,7 +83,7 @@ Result<void> DatabaseCore::open_parts() {
   owner_.emplace(std::move(*owner));
 
   engine::BaseOptions base_options;
-  base_options.initial_map_bytes = options_.initial_map_bytes;
+  base_options.initial_map_bytes = std::max(options_.initial_map_bytes, smallest_map_bytes);
   base_options.max_keyspaces = options_.max_keyspaces;
   base_options.read_only = options_.read_only;
   base_options.create_if_missing = create;
@@ -121,7 +123,8 @@ Result<void> DatabaseCore::open_parts() {
                                            options_.max_version_memory);
   checkpointer_ =
       std::make_unique<Checkpointer>(store_, catalog_, *registry_, *reclaimer_, *base_, *log_);
-  background_ = std::make_unique<Background>(options_, *log_, *pipeline_, *checkpointer_, *reclaimer_);
+  background_ =
+      std::make_unique<Background>(options_, *log_, *pipeline_, *checkpointer_, *reclaimer_);
   open_ = true;
   return {};
 }
@@ -242,6 +245,13 @@ Result<Keyspace> DatabaseCore::find_keyspace(std::string_view name) const {
   return keyspace_not_found(name);
 }
 
+std::optional<Error> DatabaseCore::check_keyspace_count() const {
+  if (catalog_.list().size() < options_.max_keyspaces) return std::nullopt;
+  return Error(ErrorCode::invalid_argument,
+               "the database has its " + std::to_string(options_.max_keyspaces) +
+                   " keyspaces already (Options::max_keyspaces); open it with a higher limit");
+}
+
 Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
   if (auto refusal = check_name(name)) return *refusal;
   if (auto found = catalog_.find(name)) {
@@ -251,15 +261,12 @@ Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
     return *found;
   }
   if (options_.read_only) return read_only_refused(true);
-  if (catalog_.list().size() >= options_.max_keyspaces) {
-    return Error(ErrorCode::invalid_argument,
-                 "the database has its " + std::to_string(options_.max_keyspaces) +
-                     " keyspaces already (Options::max_keyspaces); open it with a higher limit");
-  }
+  if (auto refusal = check_keyspace_count()) return *refusal;
   const auto id = catalog_.reserve_id();
   if (!id) {
     return Error(ErrorCode::invalid_argument, "this database has used up its keyspace ids");
   }
+  if (auto room = wait_for_room(); !room) return room.error();
   engine::CommitRecord record;
   record.create_keyspace(*id, name);
   auto created = commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
@@ -273,7 +280,6 @@ Result<void> DatabaseCore::commit_catalogue_change(
     std::size_t bytes,
     const std::function<CommitPipeline::Outcome(engine::LogReservation)>& commit) {
   if (log_->failed()) return log_->failure();
-  if (auto room = wait_for_room(); !room) return room;
   auto reservation = log_->reserve(bytes);
   if (!reservation) return reservation.error();
   const auto outcome = commit(std::move(*reservation));
@@ -309,6 +315,7 @@ Result<void> DatabaseCore::drop_keyspace(std::string_view name,
     if (std::chrono::steady_clock::now() >= deadline) return keyspace_busy(name, oldest);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
+  if (auto room = wait_for_room(); !room) return room;
   engine::CommitRecord record;
   record.drop_keyspace(found->id(), name);
   return commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
@@ -343,6 +350,7 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
                                                 "first, or write with transactions");
   };
   if (catalog_.find(name)) return exists();
+  if (auto refusal = check_keyspace_count()) return *refusal;
   // A keyspace of that name may have been dropped in the log and not yet in the base.
   if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed.error();
   const auto id = catalog_.reserve_id();
@@ -360,11 +368,12 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
     auto loaded = base_->load(*id, name, pairs, [&] { return checkpointer_->grow_map(); });
     reclaimer_->note_base_version();
     if (!loaded) return loaded;
+    // Without waiting for room: the checkpoint that would make some waits for us (W1).
     engine::CommitRecord record;
     record.create_keyspace(*id, name);
     auto created = commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
-      return pipeline_->create_keyspace(*id, name, std::move(record).take(),
-                                        std::move(reservation));
+      return pipeline_->create_keyspace(*id, name, std::move(record).take(), std::move(reservation),
+                                        true);
     });
     const auto found = catalog_.find(name);
     if (created && found && found->id() == *id) return loaded;
@@ -385,7 +394,18 @@ Result<void> DatabaseCore::backup(const std::filesystem::path& directory) {
                  directory.string() + " is not an empty directory; back up into a new one",
                  std::move(evidence));
   }
-  if (!options_.read_only && !log_->failed()) {
+  if (log_->failed()) return log_->failure();
+  // Complete, or refused: what is only in the log gets into the base by a checkpoint alone.
+  if (options_.read_only && pipeline_->visible() > base_->at().value) {
+    Evidence evidence;
+    evidence.file = directory_.string();
+    return Error(ErrorCode::read_only,
+                 directory_.string() +
+                     " holds commits that are in its log only, and was opened read-only: open it "
+                     "for writing once, then back it up",
+                 std::move(evidence));
+  }
+  if (!options_.read_only) {
     if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed;
   }
   if (auto ready = engine::Base::prepare_directory(directory, true); !ready) return ready;

@@ -88,6 +88,8 @@ class DatabaseCore {
   DatabaseCore(std::filesystem::path directory, const Options& options, engine::FileSystem& files);
   Result<void> open_parts();
   Result<void> replay(Timestamp at, std::string_view entry);
+  std::optional<Error> check_keyspace_count() const;
+  // Waits for no room in the log: that is the caller's business, before it holds anything (W1).
   Result<void> commit_catalogue_change(
       std::size_t bytes,
       const std::function<CommitPipeline::Outcome(engine::LogReservation)>& commit);

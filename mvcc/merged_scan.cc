@@ -87,7 +87,7 @@ void MergedScan::step_base() {
 
 void MergedScan::bound_base() {
   base_live_ =
-      base_at_.status == Status::found &&
+      base_at_.status == Status::found && !without_base_ &&
       (reverse_ ? base_at_.key >= range_.lower : !range_.upper || base_at_.key < *range_.upper);
 }
 

@@ -49,6 +49,8 @@ class MergedScan {
              std::uint64_t snapshot, std::vector<OverlayEntry> overlay,
              engine::BaseCursor cursor = {});
 
+  // The snapshot sees nothing of the base's keyspace: call it before attach().
+  void leave_out_base() noexcept { without_base_ = true; }
   // Binds to the view. `view_serial` changes with each renewal of the view.
   Result<void> attach(const engine::Base& base, engine::BaseView& view, std::uint64_t view_serial);
   // Moves to the next entry. Its views are valid until the next call and while the slot is busy.
@@ -110,6 +112,7 @@ class MergedScan {
   bool attached_ = false;
   Position base_at_;
   bool base_live_ = false;
+  bool without_base_ = false;
   Chain* chain_ = nullptr;
   unsigned consumed_ = 0;
   bool only_base_ = false;  // forward, and nothing is left above the base: base_at_ is not kept up

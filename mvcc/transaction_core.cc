@@ -168,6 +168,9 @@ Result<Seen> TransactionCore::read_committed(KeyspaceId keyspace, std::string_vi
   switch (found.status) {
     case engine::BaseLookup::Status::found:
       return Seen{found.value, {}, 0};
+  if (database_.catalog().state(keyspace)->is_loaded_after(snapshot_)) {
+    return Seen{std::nullopt, {}, 0};
+  }
     case engine::BaseLookup::Status::absent:
       return Seen{std::nullopt, {}, 0};
     case engine::BaseLookup::Status::failed:

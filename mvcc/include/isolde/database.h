@@ -119,7 +119,8 @@ class Database {
   Result<void> checkpoint();
   // Copies the database, as of a moment during the call, into a new or empty directory, while
   // transactions go on; the copy is complete or the call failed. Errors: already_exists,
-  // permission_denied, disk_full, io_error.
+  // permission_denied, disk_full, io_error, database_failed, read_only (opened so, with commits in
+  // the log only).
   Result<void> backup(const std::filesystem::path& directory);
   // Reads everything: the base's trees (order, sizes, catalogue) and the log (checksums, chaining).
   // Errors: corruption (file and place), io_error.
