@@ -165,6 +165,15 @@ Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::str
       auto committed = read_committed(keyspace.id(), key, VersionStore::hash(keyspace.id(), key));
       if (!committed) return committed.error();
       below = committed->value ? std::optional(std::string(*committed->value)) : std::nullopt;
+      // At read uncommitted the sum may lie over another's private value: then that has to be
+      // there.
+      const auto sum = add_to(below, *before->delta);
+      std::int64_t private_value = 0;
+      if ((!sum || std::to_string(*sum) != expected) &&
+          !__builtin_sub_overflow(add_to(expected, 0).value_or(0), *before->delta,
+                                  &private_value)) {
+        below = std::to_string(private_value);
+      }
     }
     changed.condition = below ? Condition::equals : Condition::absent;
     if (below) changed.expected = VersionPtr(Version::create(*below));
