@@ -35,8 +35,10 @@ std::uint64_t map_bytes_for(const Database& database) {
 }
 
 int complain_about_keyspace(const Database& database, const std::string& name) {
+  const std::vector<Keyspace> keyspaces = database.keyspaces();
   std::vector<std::string> names;
-  for (const Keyspace& keyspace : database.keyspaces()) names.push_back(keyspace.name());
+  names.reserve(keyspaces.size());
+  for (const Keyspace& keyspace : keyspaces) names.push_back(keyspace.name());
   const std::vector<std::string_view> views(names.begin(), names.end());
   complain(fmt::format("there is no keyspace {} in {}{}; it has: {}", lab::spelled(name),
                        database.directory().string(), lab::did_you_mean(name, views),

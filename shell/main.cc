@@ -48,8 +48,10 @@ void add_commands(CLI::App& app, Invocation& invocation) {
 // A first word that is no command; CLI11 would only say that it was not expected.
 bool complain_about_command(CLI::App& app, int argc, const char* const* argv) {
   if (argc < 2 || argv[1][0] == '-') return false;
+  const std::vector<CLI::App*> commands = app.get_subcommands({});
   std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  names.reserve(commands.size());
+  for (const CLI::App* command : commands) names.push_back(command->get_name());
   const std::string_view word = argv[1];
   for (const std::string& name : names) {
     if (name == word) return false;

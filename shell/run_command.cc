@@ -80,6 +80,7 @@ std::vector<lab::Cell> cells_of(const RunOptions& options) {
 
 std::vector<std::string_view> shipped_names() {
   std::vector<std::string_view> names;
+  names.reserve(lab::shipped_scripts().size());
   for (const lab::ShippedScript& script : lab::shipped_scripts()) {
     names.push_back(script.name.substr(0, script.name.rfind('.')));
   }

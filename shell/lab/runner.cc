@@ -151,7 +151,7 @@ class Runner {
   }
 
   static std::string spelled_place(const std::pair<std::string, std::string>& place) {
-    const std::string key = spelled_short(place.second);
+    std::string key = spelled_short(place.second);
     if (place.first == default_keyspace_name) return key;
     return fmt::format("in {} {}", spelled_short(place.first), key);
   }
@@ -177,6 +177,7 @@ class Runner {
       std::map<std::string, std::size_t> wanted = outcomes.counts;
       std::erase_if(wanted, [](const auto& entry) { return entry.second == 0; });
       std::vector<std::string> actual;
+      actual.reserve(counts.size());
       for (const auto& [what, count] : counts) actual.push_back(fmt::format("{}={}", what, count));
       play_.checks.push_back(
           {outcomes.place, "outcomes", outcomes.text,

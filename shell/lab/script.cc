@@ -44,6 +44,7 @@ std::vector<std::size_t> Script::unplayed_steps() const {
 
 std::vector<std::string_view> ScriptParser::step_names() const {
   std::vector<std::string_view> names;
+  names.reserve(script_.steps.size());
   for (const Step& step : script_.steps) names.push_back(step.name);
   return names;
 }
@@ -79,6 +80,7 @@ void ScriptParser::check_step_uses() {
 
 void ScriptParser::check_sessions() {
   std::vector<std::string_view> names;
+  names.reserve(script_.sessions.size());
   for (const SessionDefinition& session : script_.sessions) names.push_back(session.name);
   for (const NamedPlace& use : session_uses_) {
     if (std::find(names.begin(), names.end(), use.name) == names.end()) {

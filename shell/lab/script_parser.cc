@@ -159,6 +159,7 @@ void ScriptParser::read_block_line(TokenStream& tokens) {
                 fmt::format("a step begins with its name and a colon, as in a1: get x"));
   } else {
     std::vector<std::string_view> words;
+    words.reserve(directives().size());
     for (const Directive& directive : directives()) words.push_back(directive.word);
     const std::string shown = printable(std::string_view(word.text).substr(0, 40));
     tokens.fail(word.place, fmt::format("expected setup, session NAME, schedule, final, invariant, "

@@ -196,7 +196,7 @@ void TokenStream::fail(const Place& place, std::string message) {
 void TokenStream::fail_expected(std::string_view what) {
   if (failure_) return;
   wants_advice_ = true;
-  const Token found = peek();
+  const Token& found = peek();
   if (found.kind == Token::Kind::end) {
     fail(found.place, fmt::format("expected {}, but the line ends here", what));
   } else {

@@ -40,7 +40,7 @@ std::string indented(std::string_view text, std::size_t indent, std::size_t widt
 }
 
 std::string spelled_place(const std::pair<std::string, std::string>& place) {
-  const std::string key = spelled_short(place.second, shown_bytes);
+  std::string key = spelled_short(place.second, shown_bytes);
   if (place.first == default_keyspace_name) return key;
   return fmt::format("{}/{}", place.first, key);
 }
