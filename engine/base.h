@@ -169,8 +169,13 @@ class Base {
   ~Base();
 
   std::uint64_t database_id() const noexcept;
-  // Created or adopted just now: it never had a log.
+  // It never had a log: created or adopted just now, or at an opening that did not get as far as
+  // note_log_begun().
   bool is_fresh() const noexcept;
+  // It has a log now, durably: from here on a missing one is damage. Does nothing unless
+  // is_fresh(). Precondition: no view has been opened yet. Errors: disk_full, io_error,
+  // out_of_memory.
+  Result<void> note_log_begun();
   // The state it is exactly at.
   Timestamp at() const noexcept;
   // The newest checkpoint's version: a view with this version needs no renewal (atomic, acquire).

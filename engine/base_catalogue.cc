@@ -11,6 +11,7 @@ constexpr std::string_view identity_key = "database";
 constexpr std::string_view at_key = "at";
 constexpr std::string_view stamp_key = "transaction";
 constexpr std::string_view next_key = "next";
+constexpr std::string_view log_key = "log";
 constexpr std::string_view name_prefix = "name/";
 
 // Little-endian, whatever the machine.
@@ -116,6 +117,13 @@ Result<Catalogue> read_catalogue(MDB_txn* transaction, MDB_dbi meta,
   catalogue.at = Timestamp{*at};
   catalogue.transaction = *stamp;
   catalogue.next_keyspace_id = KeyspaceId{*next};
+  MDB_val key = to_lmdb(log_key);
+  MDB_val value{};
+  const int code = mdb_get(transaction, meta, &key, &value);
+  if (code != MDB_SUCCESS && code != MDB_NOTFOUND) {
+    return lmdb_error(code, "read the catalogue of", file);
+  }
+  catalogue.log_begun = code == MDB_SUCCESS;
   if (Result<void> names = read_names(transaction, meta, file, catalogue); !names) {
     return names.error();
   }
@@ -135,6 +143,10 @@ int write_at(MDB_txn* transaction, MDB_dbi meta, Timestamp at) {
 int write_stamp(MDB_txn* transaction, MDB_dbi meta) {
   const std::uint64_t number = mdb_txn_id(transaction);
   return write_record(transaction, meta, stamp_key, encode(number));
+}
+
+int write_log_begun(MDB_txn* transaction, MDB_dbi meta) {
+  return write_record(transaction, meta, log_key, encode(std::uint8_t{1}));
 }
 
 int write_next_keyspace_id(MDB_txn* transaction, MDB_dbi meta, KeyspaceId next) {

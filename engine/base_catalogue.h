@@ -37,6 +37,7 @@ struct Catalogue {
   Timestamp at;
   std::uint64_t transaction = 0;  // the LMDB transaction that wrote this: ours, the last
   KeyspaceId next_keyspace_id{1};
+  bool log_begun = false;  // from then on a missing log is damage
   std::map<std::string, NamedDatabase, std::less<>> named;
 };
 
@@ -48,6 +49,7 @@ Result<Catalogue> read_catalogue(MDB_txn* transaction, MDB_dbi meta,
 int write_identity(MDB_txn* transaction, MDB_dbi meta, std::uint64_t database_id);
 int write_at(MDB_txn* transaction, MDB_dbi meta, Timestamp at);
 int write_stamp(MDB_txn* transaction, MDB_dbi meta);  // the transaction's own number
+int write_log_begun(MDB_txn* transaction, MDB_dbi meta);
 int write_next_keyspace_id(MDB_txn* transaction, MDB_dbi meta, KeyspaceId next);
 int write_named(MDB_txn* transaction, MDB_dbi meta, std::string_view name,
                 const NamedDatabase& named);

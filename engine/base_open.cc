@@ -217,6 +217,28 @@ bool wants_read_ahead(std::uint64_t file_bytes) noexcept {
   return file_bytes < memory / 2;
 }
 
+// LMDB maps its lock file, and makes it by ftruncate: a page of it that the disk has no room for is
+// a SIGBUS in whoever takes a place in the table of readers. So all of it is allocated. A file that
+// is there keeps its size: others may have it mapped.
+Result<void> allocate_lock_file(const std::filesystem::path& file, std::uint32_t max_readers) {
+  constexpr off_t reader_bytes = 64;
+  constexpr off_t head_bytes = 4096;
+  const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) return lmdb_error(errno, "open", file);
+  struct stat status {};
+  int code = ::fstat(descriptor, &status) == 0 ? 0 : errno;
+  if (code == 0) {
+    const off_t bytes =
+        status.st_size > 0 ? status.st_size : head_bytes + reader_bytes * off_t{max_readers};
+    code = ::fallocate(descriptor, 0, 0, bytes) == 0 ? 0 : errno;
+  }
+  ::close(descriptor);
+  // A file system that can't: it may have room all the same.
+  if (code == EOPNOTSUPP || code == ENOSYS) code = 0;
+  if (code != 0) return lmdb_error(code, "allocate", file);
+  return {};
+}
+
 // A reader that may not write LMDB's lock file goes without: the owner lock keeps writers away.
 Result<void> Opening::open_environment_of_file() {
   constexpr unsigned spare_handles = 64;  // for dropped keyspaces, the catalogue and loads
@@ -227,15 +249,20 @@ Result<void> Opening::open_environment_of_file() {
   unsigned flags = MDB_NOTLS;
   if (!wants_read_ahead(file_bytes_)) flags |= MDB_NORDAHEAD;
   if (options.read_only) flags |= MDB_RDONLY;
+  const std::filesystem::path lock = state_.directory / "lock.mdb";
+  if (Result<void> allocated = allocate_lock_file(lock, options.max_readers); !allocated) {
+    if (!options.read_only) return allocated;
+    flags |= MDB_NOLOCK;
+  }
   Result<Environment> environment =
       open_environment(state_.directory, flags, options, state_.max_handles, file_bytes_);
-  if (!environment && options.read_only &&
-      environment.error().code() == ErrorCode::permission_denied) {
-    environment = open_environment(state_.directory, flags | MDB_NOLOCK, options,
-                                   state_.max_handles, file_bytes_);
-  }
   if (!environment) return environment.error();
   state_.environment = std::move(*environment);
+  // LMDB makes one that is too small larger.
+  if ((flags & MDB_NOLOCK) == 0) {
+    Result<void> allocated = allocate_lock_file(lock, options.max_readers);
+    if (!allocated && !options.read_only) return allocated;
+  }
   int dead_readers = 0;
   mdb_reader_check(state_.environment.get(), &dead_readers);
   return {};
@@ -282,6 +309,7 @@ Result<void> Opening::load() {
   // Committing a read transaction keeps the handles that were opened in it.
   if (Result<void> done = commit(std::move(*transaction), state_.file); !done) return done;
 
+  if (!catalogue->log_begun && catalogue->at == Timestamp{0}) state_.fresh = true;
   state_.database_id = catalogue->database_id;
   state_.foreign.store(foreign);
   state_.at.store(catalogue->at.value);
@@ -400,6 +428,24 @@ Result<void> Base::accept_foreign_write() {
     transaction->abort();
     if (Result<void> grown = grow_map_of(state); !grown) return grown;
   }
+}
+
+Result<void> Base::note_log_begun() {
+  State& state = *state_;
+  while (state.fresh) {
+    Result<WriteTransaction> transaction = WriteTransaction::begin(state);
+    if (!transaction) return transaction.error();
+    int code = write_log_begun(transaction->get(), state.meta);
+    if (code == MDB_SUCCESS) code = transaction->commit();
+    if (code == MDB_SUCCESS) {
+      state.fresh = false;
+    } else {
+      transaction->abort();
+      if (code != MDB_MAP_FULL) return lmdb_error(code, "write", state.file);
+      if (Result<void> grown = grow_map_of(state); !grown) return grown;
+    }
+  }
+  return {};
 }
 
 Result<void> Base::prepare_directory(const std::filesystem::path& directory, bool create) {

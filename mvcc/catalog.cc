@@ -116,6 +116,16 @@ void Catalog::roll_back(std::uint64_t durable) {
   }
 }
 
+void Catalog::for_each_drop(std::uint64_t after,
+                            const std::function<void(std::uint64_t)>& visit) const {
+  MutexLock lock(mutex_);
+  for (const LoggedChange& change : changes_) {
+    if (change.kind == engine::ChangeKind::drop_keyspace && change.commit > after) {
+      visit(change.commit);
+    }
+  }
+}
+
 std::optional<std::uint64_t> Catalog::first_drop(std::uint64_t after) const {
   MutexLock lock(mutex_);
   for (const LoggedChange& change : changes_) {

@@ -70,6 +70,9 @@ class Catalog {
   // The log failed: takes back the changes of commits after `durable` (I8). Under the pipeline's
   // mutex.
   void roll_back(std::uint64_t durable) ISOLDE_EXCLUDES(mutex_);
+  // The commits of drops that are not in the base, which is at `after`.
+  void for_each_drop(std::uint64_t after, const std::function<void(std::uint64_t)>& visit) const
+      ISOLDE_EXCLUDES(mutex_);
   // The oldest drop after `after`, if any: older snapshots must end before a base without it.
   std::optional<std::uint64_t> first_drop(std::uint64_t after) const ISOLDE_EXCLUDES(mutex_);
 

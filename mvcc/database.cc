@@ -57,8 +57,18 @@ bool RetryLoop::again(const Error& error) {
 
 Database::Database(std::unique_ptr<mvcc::DatabaseCore> core) noexcept : core_(std::move(core)) {}
 Database::Database(Database&&) noexcept = default;
-Database& Database::operator=(Database&&) noexcept = default;
-Database::~Database() = default;
+Database& Database::operator=(Database&& other) noexcept {
+  if (this != &other) {
+    forget_if_inherited();
+    core_ = std::move(other.core_);
+  }
+  return *this;
+}
+Database::~Database() { forget_if_inherited(); }
+
+void Database::forget_if_inherited() noexcept {
+  if (core_ && core_->is_inherited()) static_cast<void>(core_.release());
+}
 
 Result<Database> Database::open(const std::filesystem::path& directory, const Options& options) {
   return DatabaseInternals::open(directory, options, engine::posix_file_system());
@@ -79,6 +89,11 @@ void DatabaseInternals::abandon(Database database) noexcept { database.core_->ab
 
 Result<void> Database::close() {
   if (!core_) return {};
+  if (core_->is_inherited()) {
+    const Error error = core_->inherited();
+    forget_if_inherited();
+    return error;
+  }
   auto outcome = core_->close();
   core_.reset();
   return outcome;
@@ -108,6 +123,7 @@ Result<std::uint64_t> Database::bulk_load(std::string_view name, const EntrySour
 }
 Result<void> Database::checkpoint() {
   return guarded("running a checkpoint", [&]() -> Result<void> {
+    if (core_->is_inherited()) return core_->inherited();
     if (core_->options().read_only) return mvcc::read_only_refused(true);
     auto outcome = core_->checkpointer().run();
     core_->background().wake_reclaimer();

@@ -115,11 +115,14 @@ Result<void> DatabaseCore::open_parts() {
   if (!log) return log.error();
   log_ = std::move(*log);
   if (auto settled = settle_base(); !settled) return settled;
+  if (!options_.read_only) {
+    if (auto noted = base_->note_log_begun(); !noted) return noted;
+  }
 
   const Timestamp at = replayed ? last_replayed_ : base_->at();
   registry_ = std::make_unique<SnapshotRegistry>(*base_);
   pipeline_ = std::make_unique<CommitPipeline>(store_, catalog_, *log_, at);
-  reclaimer_ = std::make_unique<Reclaimer>(store_, *registry_, *pipeline_, *log_, *base_,
+  reclaimer_ = std::make_unique<Reclaimer>(store_, catalog_, *registry_, *pipeline_, *log_, *base_,
                                            options_.max_version_memory);
   checkpointer_ =
       std::make_unique<Checkpointer>(store_, catalog_, *registry_, *reclaimer_, *base_, *log_);
@@ -223,17 +226,22 @@ void DatabaseCore::abandon() noexcept {
   owner_.reset();
 }
 
+Error DatabaseCore::inherited() const {
+  Evidence evidence;
+  evidence.file = directory_.string();
+  return {ErrorCode::database_in_use,
+          "the database " + directory_.string() +
+              " belongs to the process that this one was forked from; open it after the fork, in "
+              "one of them",
+          std::move(evidence)};
+}
+
 Result<TransactionCore*> DatabaseCore::begin(const TransactionOptions& options) {
   if (options.locking == Locking::pessimistic) {
     return Error(ErrorCode::invalid_argument,
                  "pessimistic locking is not offered by this version; use Locking::optimistic");
   }
-  if (engine::fork_generation() != fork_generation_) {
-    return Error(ErrorCode::database_in_use,
-                 "the database " + directory_.string() +
-                     " belongs to the process that this one was forked from; open it after the "
-                     "fork, in one of them");
-  }
+  if (is_inherited()) return inherited();
   Slot& slot = registry_->claim();
   if (!slot.core) slot.core = std::make_unique<TransactionCore>(*this, slot);
   slot.core->start(options);
@@ -253,6 +261,7 @@ std::optional<Error> DatabaseCore::check_keyspace_count() const {
 }
 
 Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
+  if (is_inherited()) return inherited();
   if (auto refusal = check_name(name)) return *refusal;
   if (auto found = catalog_.find(name)) {
     // Another thread may be waiting for its creation to be durable still (I6).
@@ -302,6 +311,7 @@ Result<void> DatabaseCore::persist_catalogue_change(std::uint64_t commit) {
 
 Result<void> DatabaseCore::drop_keyspace(std::string_view name,
                                          std::chrono::milliseconds patience) {
+  if (is_inherited()) return inherited();
   if (options_.read_only) return read_only_refused(true);
   const auto deadline = std::chrono::steady_clock::now() + patience;
   const auto found = catalog_.find(name);
@@ -341,6 +351,7 @@ Error DatabaseCore::keyspace_busy(std::string_view name,
 
 Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
                                               const Database::EntrySource& source) {
+  if (is_inherited()) return inherited();
   if (auto refusal = check_name(name)) return *refusal;
   if (options_.read_only) return read_only_refused(true);
   if (log_->failed()) return log_->failure();
@@ -384,6 +395,7 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
 }
 
 Result<void> DatabaseCore::backup(const std::filesystem::path& directory) {
+  if (is_inherited()) return inherited();
   std::error_code error;
   if (std::filesystem::exists(directory, error) &&
       !(std::filesystem::is_directory(directory, error) &&
@@ -425,6 +437,7 @@ Result<void> DatabaseCore::backup(const std::filesystem::path& directory) {
 }
 
 Result<VerifyReport> DatabaseCore::verify() {
+  if (is_inherited()) return inherited();
   return checkpointer_->exclusive([&]() -> Result<VerifyReport> {
     auto base = base_->verify();
     if (!base) return base.error();

@@ -41,6 +41,11 @@ class DatabaseCore {
   DatabaseCore& operator=(const DatabaseCore&) = delete;
 
   Result<void> close();
+  // True in a child of fork(): the database belongs to the parent. Its threads are not here, and
+  // its files must not be touched; not even destroyed may it be.
+  bool is_inherited() const noexcept { return engine::fork_generation() != fork_generation_; }
+  Error inherited() const;
+
   // Gives the directory up as a killed process would: no checkpoint, nothing more is written.
   void abandon() noexcept;
 

@@ -21,9 +21,11 @@ bool is_seen(const LiveSet& live, std::uint64_t commit, std::uint64_t next_newer
 
 }  // namespace
 
-Reclaimer::Reclaimer(VersionStore& store, SnapshotRegistry& registry, CommitPipeline& pipeline,
-                     engine::CommitLog& log, engine::Base& base, std::size_t max_version_memory)
+Reclaimer::Reclaimer(VersionStore& store, const Catalog& catalog, SnapshotRegistry& registry,
+                     CommitPipeline& pipeline, engine::CommitLog& log, engine::Base& base,
+                     std::size_t max_version_memory)
     : store_(store),
+      catalog_(catalog),
       registry_(registry),
       pipeline_(pipeline),
       log_(log),
@@ -105,6 +107,10 @@ bool Reclaimer::collect(LiveSet& live, std::uint64_t& durable) {
     live.snapshots.push_back(visible);
     live.snapshots.push_back(durable);
     live.snapshots.insert(live.snapshots.end(), steps_.begin(), steps_.end());
+    // A checkpoint may have to stop before a drop, however long ago that was. (Read after
+    // `durable`: a drop that is in the catalogue later is above it.)
+    catalog_.for_each_drop(base_.at().value,
+                           [&](std::uint64_t commit) { live.snapshots.push_back(commit - 1); });
     registry_.collect(live);
     if (!live.pending) return true;
     std::this_thread::yield();
@@ -195,11 +201,11 @@ void Reclaimer::free_retired() {
   if (open_.versions.size() + open_.chains.size() >= 16'384) seal_retired();
 }
 
-std::vector<std::uint64_t> Reclaimer::begin_checkpoint(std::uint64_t limit) {
+std::vector<std::uint64_t> Reclaimer::begin_checkpoint(
+    const std::function<std::uint64_t()>& highest) {
   MutexLock lock(mutex_);
   const std::uint64_t from = base_.at().value;
-  for (std::uint64_t to = std::min(log_.durable().value, limit); to > from;
-       to = from + (to - from) / 2) {
+  for (std::uint64_t to = highest(); to > from; to = from + (to - from) / 2) {
     steps_.push_back(to);
   }
   return steps_;

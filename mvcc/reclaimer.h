@@ -4,12 +4,14 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "engine/base.h"
 #include "engine/commit_log.h"
 #include "engine/mutex.h"
+#include "mvcc/catalog.h"
 #include "mvcc/commit_pipeline.h"
 #include "mvcc/snapshot_registry.h"
 #include "mvcc/version_store.h"
@@ -32,8 +34,9 @@ namespace isolde::mvcc {
 //   Reclaimer  reads visible = 15, keeps nothing older than 15, and drops what the reader sees
 class Reclaimer {
  public:
-  Reclaimer(VersionStore& store, SnapshotRegistry& registry, CommitPipeline& pipeline,
-            engine::CommitLog& log, engine::Base& base, std::size_t max_version_memory);
+  Reclaimer(VersionStore& store, const Catalog& catalog, SnapshotRegistry& registry,
+            CommitPipeline& pipeline, engine::CommitLog& log, engine::Base& base,
+            std::size_t max_version_memory);
   ~Reclaimer();
 
   // Goes over all chains once: prunes, drops, frees what earlier passes retired. Then, while old
@@ -46,10 +49,11 @@ class Reclaimer {
   // ended.
   bool has_news() ISOLDE_EXCLUDES(mutex_);
 
-  // A checkpoint is about to run at the durable commit (or at `limit` if that is lower): registers
-  // it and the smaller steps that it may fall back to; returns them, largest first. Empty: there is
-  // nothing to do.
-  std::vector<std::uint64_t> begin_checkpoint(std::uint64_t limit) ISOLDE_EXCLUDES(mutex_);
+  // A checkpoint is about to run at `highest()`, which is called while nothing can be pruned, and
+  // is what is durable then or the commit before a drop: registers it and the smaller steps that it
+  // may fall back to; returns them, largest first. Empty: there is nothing to do.
+  std::vector<std::uint64_t> begin_checkpoint(const std::function<std::uint64_t()>& highest)
+      ISOLDE_EXCLUDES(mutex_);
   // It is over; the base is at base.at() as of base.version().
   void end_checkpoint() ISOLDE_EXCLUDES(mutex_);
   // The base has a new version that is at the same commit.
@@ -79,6 +83,7 @@ class Reclaimer {
   static void destroy(Retired& retired) noexcept;
 
   VersionStore& store_;
+  const Catalog& catalog_;
   SnapshotRegistry& registry_;
   CommitPipeline& pipeline_;
   engine::CommitLog& log_;

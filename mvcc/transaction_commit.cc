@@ -41,6 +41,8 @@ Result<Timestamp> TransactionCore::commit() {
 }
 
 Result<Timestamp> TransactionCore::commit_through_pipeline() {
+  // One that was open when its process forked is the parent's to commit.
+  if (database_.is_inherited()) return database_.inherited();
   const auto start = std::chrono::steady_clock::now();
   const bool writes = !slot_.writes.empty();
   PreparedCommit prepared;

@@ -44,6 +44,9 @@ class RetryLoop {
 
 // Move-only handle. Closes in its destructor (see close()).
 //
+// In a child of fork() the parent's database answers database_in_use to all that could change it
+// or read it anew, and its destructor does nothing.
+//
 // Thread safety: all methods may be called concurrently, except close, move and destruction.
 class Database {
  public:
@@ -138,6 +141,8 @@ class Database {
 
  private:
   friend struct DatabaseInternals;  // tests/support only
+  // In a child of fork(): lets go of what is the parent's without touching it.
+  void forget_if_inherited() noexcept;
   explicit Database(std::unique_ptr<mvcc::DatabaseCore> core) noexcept;
 
   template <typename Outcome, typename Work>
