@@ -138,7 +138,16 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
     const MergedScan::Item& item = scan->item();
     ++visited;
     if (watched) track_entry(keyspace, item, options);
-    const bool go_on = visit(context, item.key, item.value);
+    bool go_on = false;
+    try {
+      go_on = visit(context, item.key, item.value);
+    } catch (...) {
+      // Whoever leaves by an exception has seen what it has seen.
+      observed_ = std::max(observed_, scan->observed());
+      track_scan(keyspace, observed_until(range, options.reverse, item.key), options, visited,
+                 snapshot_);
+      throw;
+    }
     if (!go_on || visited == limit) {
       if (validated) observed = observed_until(range, options.reverse, item.key);
       break;
