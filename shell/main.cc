@@ -98,10 +98,8 @@ int guarded_main(int argc, const char* const* argv) {
 }
 
 }  // namespace
-}  // namespace isolde::shell
 
-int main(int argc, char** argv) {
-  using namespace isolde::shell;
+static int run(int argc, const char* const* argv) {
   catch_interrupts();
   const int code = guarded_main(argc, argv);
   // What is still buffered may meet a closed pipe or a full disk, and that must not go unnoticed.
@@ -111,3 +109,7 @@ int main(int argc, char** argv) {
   }
   return code;
 }
+
+}  // namespace isolde::shell
+
+int main(int argc, char** argv) { return isolde::shell::run(argc, argv); }

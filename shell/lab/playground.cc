@@ -15,13 +15,14 @@ Result<TemporaryDirectory> TemporaryDirectory::create(std::string_view prefix) {
   const auto parent = std::filesystem::temp_directory_path(failure);
   std::string name = ((failure ? "/tmp" : parent) / fmt::format("{}XXXXXX", prefix)).string();
   if (::mkdtemp(name.data()) == nullptr) {
+    const int error = errno;
     Evidence evidence;
     evidence.file = name;
-    evidence.system_error = errno;
+    evidence.system_error = error;
     return Error(ErrorCode::io_error,
                  fmt::format("cannot create the temporary directory {}: {}; set TMPDIR to a place "
                              "that is writable",
-                             name, std::generic_category().message(evidence.system_error)),
+                             name, std::generic_category().message(error)),
                  std::move(evidence));
   }
   return TemporaryDirectory(name);

@@ -76,10 +76,12 @@ Json final_json(const Play& play) {
   for (const auto& [place, value] : play.changes) {
     const auto& [keyspace, key] = place;
     // A key of an object is text: other bytes are spelled as in scripts, quotes included.
-    std::string shown = is_utf8(key) ? key : spelled(key);
+    std::string shown;
     if (keyspace != default_keyspace_name) {
-      shown = (is_utf8(keyspace) ? keyspace : spelled(keyspace)) + '/' + shown;
+      shown = is_utf8(keyspace) ? keyspace : spelled(keyspace);
+      shown += '/';
     }
+    shown += is_utf8(key) ? key : spelled(key);
     state[shown] = value ? bytes_json(*value) : Json(nullptr);
   }
   json["state"] = std::move(state);

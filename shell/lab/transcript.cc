@@ -93,9 +93,12 @@ class Lanes {
           fmt::format("{} → {}", printable(command.command->text), shown(command.outcome));
       const std::size_t lead = display_width(label);
       for (const std::string& piece : wrapped(line, width_ - std::min(width_ - 2, lead))) {
-        const std::string front = first ? label : std::string(lead, ' ');
+        std::string shown_piece = first ? label : std::string(lead, ' ');
+        shown_piece += piece;
         const std::string_view paint = command.outcome.error ? red : color(session);
-        text += margin + painted(front + piece, paint, style_) + '\n';
+        text += margin;
+        text += painted(shown_piece, paint, style_);
+        text += '\n';
         first = false;
       }
     }
