@@ -30,35 +30,64 @@ Error Error::with_attempts(std::uint32_t attempts) const {
 
 std::string_view name(ErrorCode code) noexcept {
   switch (code) {
-    case ErrorCode::write_conflict: return "write_conflict";
-    case ErrorCode::serialization_failure: return "serialization_failure";
-    case ErrorCode::deadlock: return "deadlock";
-    case ErrorCode::snapshot_too_old: return "snapshot_too_old";
-    case ErrorCode::cancelled: return "cancelled";
-    case ErrorCode::commit_outcome_unknown: return "commit_outcome_unknown";
-    case ErrorCode::database_failed: return "database_failed";
-    case ErrorCode::transaction_finished: return "transaction_finished";
-    case ErrorCode::lock_timeout: return "lock_timeout";
-    case ErrorCode::lock_not_available: return "lock_not_available";
-    case ErrorCode::already_exists: return "already_exists";
-    case ErrorCode::compare_failed: return "compare_failed";
-    case ErrorCode::too_many_locks: return "too_many_locks";
-    case ErrorCode::key_empty: return "key_empty";
-    case ErrorCode::key_too_long: return "key_too_long";
-    case ErrorCode::value_too_large: return "value_too_large";
-    case ErrorCode::transaction_too_large: return "transaction_too_large";
-    case ErrorCode::keyspace_not_found: return "keyspace_not_found";
-    case ErrorCode::keyspace_busy: return "keyspace_busy";
-    case ErrorCode::read_only: return "read_only";
-    case ErrorCode::invalid_argument: return "invalid_argument";
-    case ErrorCode::disk_full: return "disk_full";
-    case ErrorCode::out_of_memory: return "out_of_memory";
-    case ErrorCode::database_in_use: return "database_in_use";
-    case ErrorCode::corruption: return "corruption";
-    case ErrorCode::not_a_database: return "not_a_database";
-    case ErrorCode::permission_denied: return "permission_denied";
-    case ErrorCode::io_error: return "io_error";
-    case ErrorCode::format_unsupported: return "format_unsupported";
+    case ErrorCode::write_conflict:
+      return "write_conflict";
+    case ErrorCode::serialization_failure:
+      return "serialization_failure";
+    case ErrorCode::deadlock:
+      return "deadlock";
+    case ErrorCode::snapshot_too_old:
+      return "snapshot_too_old";
+    case ErrorCode::cancelled:
+      return "cancelled";
+    case ErrorCode::commit_outcome_unknown:
+      return "commit_outcome_unknown";
+    case ErrorCode::database_failed:
+      return "database_failed";
+    case ErrorCode::transaction_finished:
+      return "transaction_finished";
+    case ErrorCode::lock_timeout:
+      return "lock_timeout";
+    case ErrorCode::lock_not_available:
+      return "lock_not_available";
+    case ErrorCode::already_exists:
+      return "already_exists";
+    case ErrorCode::compare_failed:
+      return "compare_failed";
+    case ErrorCode::too_many_locks:
+      return "too_many_locks";
+    case ErrorCode::key_empty:
+      return "key_empty";
+    case ErrorCode::key_too_long:
+      return "key_too_long";
+    case ErrorCode::value_too_large:
+      return "value_too_large";
+    case ErrorCode::transaction_too_large:
+      return "transaction_too_large";
+    case ErrorCode::keyspace_not_found:
+      return "keyspace_not_found";
+    case ErrorCode::keyspace_busy:
+      return "keyspace_busy";
+    case ErrorCode::read_only:
+      return "read_only";
+    case ErrorCode::invalid_argument:
+      return "invalid_argument";
+    case ErrorCode::disk_full:
+      return "disk_full";
+    case ErrorCode::out_of_memory:
+      return "out_of_memory";
+    case ErrorCode::database_in_use:
+      return "database_in_use";
+    case ErrorCode::corruption:
+      return "corruption";
+    case ErrorCode::not_a_database:
+      return "not_a_database";
+    case ErrorCode::permission_denied:
+      return "permission_denied";
+    case ErrorCode::io_error:
+      return "io_error";
+    case ErrorCode::format_unsupported:
+      return "format_unsupported";
   }
   return "unknown";
 }

@@ -65,7 +65,7 @@ class PosixFile final : public File {
         vectors[count++] = {const_cast<char*>(rest.data()), rest.size()};
       }
       const ssize_t put = ::pwritev(descriptor_.get(), vectors.data(), static_cast<int>(count),
-                              static_cast<off_t>(offset));
+                                    static_cast<off_t>(offset));
       if (put < 0) {
         if (errno == EINTR) continue;
         return file_error("write", path_, offset, errno);

@@ -21,11 +21,7 @@ class VersionChanges : public engine::ChangeSource {
  public:
   VersionChanges(VersionStore& store, const Catalog& catalog, SnapshotRegistry& registry,
                  std::uint64_t from, std::uint64_t to)
-      : store_(store),
-        catalog_(catalog),
-        slot_(registry.claim()),
-        from_(from),
-        to_(to) {}
+      : store_(store), catalog_(catalog), slot_(registry.claim()), from_(from), to_(to) {}
   ~VersionChanges() override { SnapshotRegistry::release(slot_); }
 
   void for_each(const Sink& sink) override {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/yield_point.h"
+#include "mvcc/planted_fault.h"
 
 namespace isolde::mvcc {
 namespace {
@@ -95,6 +96,7 @@ CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
   }
   ISOLDE_YIELD("commit: validated");
   outcome.commit = visible() + 1;
+  if (is_planted(PlantedFault::visible_before_installed)) visible_.store(outcome.commit);
   install(prepared, outcome.commit);
   ISOLDE_YIELD("commit: installed");
   visible_.store(outcome.commit);
@@ -109,6 +111,7 @@ CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
 bool CommitPipeline::resolve_chains(PreparedCommit& prepared) {
   for (PreparedWrite& write : prepared.writes) {
     if (write.chain != nullptr && !write.chain->dropped) continue;
+    if (write.fresh && is_planted(PlantedFault::base_image_not_rechecked)) continue;
     write.chain = store_.find(write.keyspace, write.key, write.hash);
     // A base image is used only if there is still no chain (C1).
     if (write.chain == nullptr && !write.fresh) return false;
@@ -177,26 +180,23 @@ std::optional<Refusal> CommitPipeline::validate_reads_directly(
     const PreparedCommit& prepared) const {
   const ReadSet& reads = *prepared.reads;
   for (const KeyRead& read : reads.keys()) {
-    const Chain* chain = store_.find(read.keyspace, reads.key_of(read), read.hash);
-    if (chain == nullptr) continue;
-    const Version& newest = *chain->newest.load();
     if (auto refusal = check_loaded(read.keyspace, read.snapshot, reads.key_of(read))) {
       return refusal;
     }
+    const Chain* chain = store_.find(read.keyspace, reads.key_of(read), read.hash);
+    if (chain == nullptr) continue;
+    const Version& newest = *chain->newest.load();
     if (newest.commit > read.snapshot) {
       return newer_version(read.keyspace, reads.key_of(read), newest, read.snapshot, true);
     }
   }
   for (const RangeRead& range : reads.ranges()) {
+    if (auto refusal = check_loaded(range.keyspace, range.snapshot, range.lower)) return refusal;
     if (auto refusal = validate_range(range)) return refusal;
   }
   return std::nullopt;
-    if (auto refusal = check_loaded(range.keyspace, range.snapshot, range.lower)) return refusal;
 }
 
-std::optional<Refusal> CommitPipeline::validate_range(const RangeRead& range) const {
-  const Chain* chain = store_.order().first_at_or_after({range.keyspace, range.lower});
-  for (; chain != nullptr && range.contains(chain->keyspace, chain->key());
 // A bulk load is a commit that no chain tells of: who read its keyspace before it is refused, and
 // seldom enough for no look at which keys it brought.
 std::optional<Refusal> CommitPipeline::check_loaded(KeyspaceId keyspace, std::uint64_t snapshot,
@@ -212,6 +212,9 @@ std::optional<Refusal> CommitPipeline::check_loaded(KeyspaceId keyspace, std::ui
   return refusal;
 }
 
+std::optional<Refusal> CommitPipeline::validate_range(const RangeRead& range) const {
+  const Chain* chain = store_.order().first_at_or_after({range.keyspace, range.lower});
+  for (; chain != nullptr && range.contains(chain->keyspace, chain->key());
        chain = chain->link(0).load()) {
     // Tombstones count: an entry that vanished was observed too (trap 2).
     if (chain->newest.load()->commit > range.snapshot) return newer_in_range(range, *chain);

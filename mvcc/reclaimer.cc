@@ -1,10 +1,12 @@
 #include "mvcc/reclaimer.h"
 
 #include <algorithm>
+#include <cstring>
 #include <thread>
 #include <utility>
 
 #include "engine/yield_point.h"
+#include "mvcc/planted_fault.h"
 
 namespace isolde::mvcc {
 namespace {
@@ -12,6 +14,15 @@ namespace {
 constexpr int chains_in_a_slice = 256;
 constexpr int tries_while_pending = 64;
 constexpr std::uint64_t fewest_superseded_worth_a_pass = 1024;
+
+// True if a deterministic test runs the threads: turns that change nothing only make it long.
+bool is_under_test() noexcept {
+#ifdef ISOLDE_YIELD_POINTS
+  return yield_hook.load(std::memory_order_relaxed) != nullptr;
+#else
+  return false;
+#endif
+}
 
 // True if a live snapshot sees the version: s with version <= s < the next newer one.
 bool is_seen(const LiveSet& live, std::uint64_t commit, std::uint64_t next_newer) {
@@ -37,6 +48,14 @@ Reclaimer::Reclaimer(VersionStore& store, const Catalog& catalog, SnapshotRegist
 Reclaimer::~Reclaimer() {
   for (Retired& retired : retired_) destroy(retired);
   destroy(open_);
+}
+
+void Reclaimer::spoil(Retired& retired) noexcept {
+  const auto overwrite = [](Version& version) {
+    std::memset(const_cast<char*>(version.value().data()), '~', version.size);
+  };
+  for (Version* version : retired.versions) overwrite(*version);
+  for (Chain* chain : retired.chains) overwrite(*chain->newest.load());
 }
 
 void Reclaimer::destroy(Retired& retired) noexcept {
@@ -69,7 +88,9 @@ bool Reclaimer::has_news() {
 
 void Reclaimer::run() {
   pass();
-  while (enforce_memory_limit()) pass();
+  ISOLDE_YIELD("reclaim: pass done");
+  // A pass that had to stop for a pending slot says nothing about what the oldest snapshot pins.
+  while (!pass_wanted_.load(std::memory_order_relaxed) && enforce_memory_limit()) pass();
 }
 
 // Only a snapshot below what is durable pins anything that could go.
@@ -88,6 +109,7 @@ void Reclaimer::pass() {
   std::string key;
   KeyspaceId keyspace{0};
   for (;;) {
+    ISOLDE_YIELD("reclaim: before slice");
     MutexLock lock(mutex_);
     const bool more = slice(key, keyspace);
     free_retired();
@@ -101,18 +123,26 @@ void Reclaimer::pass() {
 bool Reclaimer::collect(LiveSet& live, std::uint64_t& durable) {
   for (int tries = 0; tries < tries_while_pending; ++tries) {
     live = {};
-    const std::uint64_t visible = pipeline_.visible();
-    durable = std::min(log_.durable().value, visible);
-    ISOLDE_YIELD("reclaim: visible read");
-    live.snapshots.push_back(visible);
-    live.snapshots.push_back(durable);
+    const auto read_visible = [&] {
+      const std::uint64_t visible = pipeline_.visible();
+      durable = std::min(log_.durable().value, visible);
+      live.snapshots.insert(live.snapshots.begin(), {durable, visible});
+      ISOLDE_YIELD("reclaim: visible read");
+    };
+    if (!is_planted(PlantedFault::visible_after_slots)) read_visible();
     live.snapshots.insert(live.snapshots.end(), steps_.begin(), steps_.end());
     // A checkpoint may have to stop before a drop, however long ago that was. (Read after
     // `durable`: a drop that is in the catalogue later is above it.)
     catalog_.for_each_drop(base_.at().value,
                            [&](std::uint64_t commit) { live.snapshots.push_back(commit - 1); });
     registry_.collect(live);
-    if (!live.pending) return true;
+    if (is_planted(PlantedFault::visible_after_slots)) {
+      ISOLDE_YIELD("reclaim: slots seen");
+      read_visible();
+    }
+    if (!live.pending || is_planted(PlantedFault::pending_ignored)) return true;
+    ISOLDE_YIELD("reclaim: pending");
+    if (is_under_test()) return false;
     std::this_thread::yield();
   }
   return false;
@@ -135,7 +165,8 @@ bool Reclaimer::slice(std::string& key, KeyspaceId& keyspace) {
     return false;
   }
   ISOLDE_YIELD("reclaim: live set collected");
-  const std::uint64_t in_every_view = base_reaches(live);
+  const std::uint64_t in_every_view =
+      is_planted(PlantedFault::dropped_under_views) ? reached_.back().at : base_reaches(live);
   const std::uint64_t oldest = live.snapshots.front();
   std::vector<Candidate> candidates;
   Chain* chain = store_.order().first_at_or_after({keyspace, key});
@@ -176,7 +207,9 @@ void Reclaimer::drop(const std::vector<Candidate>& candidates) {
   for (const Candidate& candidate : candidates) {
     Chain& chain = *candidate.chain;
     // Installed to since it was looked at: no longer what the base has.
-    if (chain.newest.load() != candidate.newest) continue;
+    if (chain.newest.load() != candidate.newest && !is_planted(PlantedFault::drop_not_rechecked)) {
+      continue;
+    }
     store_.unlink(chain);
     for (const Version* version = candidate.newest; version != nullptr;
          version = version->older.load()) {
@@ -189,11 +222,14 @@ void Reclaimer::drop(const std::vector<Candidate>& candidates) {
 // From here on no new reader can reach what is open: those inside an operation now are the last.
 void Reclaimer::seal_retired() {
   if (open_.versions.empty() && open_.chains.empty()) return;
+  ISOLDE_YIELD("reclaim: before seal");
   open_.busy = registry_.busy_slots();
+  if (is_planted(PlantedFault::freed_at_once)) spoil(open_);
   retired_.push_back(std::exchange(open_, {}));
 }
 
 void Reclaimer::free_retired() {
+  if (!retired_.empty()) ISOLDE_YIELD("reclaim: before free");
   while (!retired_.empty() && SnapshotRegistry::all_left(retired_.front().busy)) {
     destroy(retired_.front());
     retired_.pop_front();
@@ -208,6 +244,7 @@ std::vector<std::uint64_t> Reclaimer::begin_checkpoint(
   for (std::uint64_t to = highest(); to > from; to = from + (to - from) / 2) {
     steps_.push_back(to);
   }
+  if (is_planted(PlantedFault::step_not_registered)) return std::exchange(steps_, {});
   return steps_;
 }
 
@@ -226,6 +263,7 @@ void Reclaimer::end_checkpoint() {
     registry_.collect(set);
     return set;
   }();
+  ISOLDE_YIELD("checkpoint: views seen");
   while (reached_.size() > 2 && reached_[1].version <= live.oldest_view && !live.pending) {
     reached_.pop_front();
   }

@@ -81,6 +81,8 @@ class Reclaimer {
   void seal_retired() ISOLDE_REQUIRES(mutex_);
   void free_retired() ISOLDE_REQUIRES(mutex_);
   static void destroy(Retired& retired) noexcept;
+  // For a planted fault: as if it had been freed, and the memory used for something else.
+  static void spoil(Retired& retired) noexcept;
 
   VersionStore& store_;
   const Catalog& catalog_;

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "engine/yield_point.h"
+#include "mvcc/planted_fault.h"
 #include "mvcc/transaction_core.h"
 
 namespace isolde::mvcc {
@@ -120,6 +121,10 @@ Result<void> SnapshotRegistry::refresh_view(Slot& slot) {
   // Closed: nothing of it is registered, so pin everything until it is open. Open but old: the old
   // number stays registered until the new view is there (R3).
   if (!slot.view.is_open()) slot.view_version.store(0);
+  if (is_planted(PlantedFault::view_gap_in_renewal) ||
+      is_planted(PlantedFault::view_not_registered)) {
+    slot.view_version.store(no_view);
+  }
   ISOLDE_YIELD("read: before view");
   auto renewed = slot.view.renew(base_);
   if (!renewed && renewed.error().code() == ErrorCode::out_of_memory) {
@@ -132,6 +137,7 @@ Result<void> SnapshotRegistry::refresh_view(Slot& slot) {
   }
   ISOLDE_YIELD("read: view open");
   ++slot.view_serial;
+  if (is_planted(PlantedFault::view_not_registered)) return {};
   slot.view_version.store(slot.view.version().value);
   return {};
 }
@@ -140,8 +146,10 @@ void SnapshotRegistry::collect(LiveSet& live) const {
   for_each([&](const Slot& slot) {
     // The gate first: see the class invariant, and mvcc/README.md for the timeline.
     const std::uint64_t gate = slot.gate.load();
+    if ((gate & Slot::claimed) != 0) ISOLDE_YIELD("collect: gate seen");
     const std::uint64_t snapshot = slot.snapshot.load();
     const std::uint64_t pinned = slot.pinned.load();
+    if ((gate & Slot::claimed) != 0) ISOLDE_YIELD("collect: snapshot seen");
     const std::uint64_t view = slot.view_version.load();
     if ((gate & Slot::busy) != 0 && snapshot == no_snapshot) live.pending = true;
     if (snapshot < too_old) live.snapshots.push_back(snapshot);

@@ -138,6 +138,7 @@ Result<void> TransactionCore::prepare_writes(PreparedCommit& prepared) {
     if (!prepared.encode_late) encode(prepared.writes, prepared.record);
   }
   for (PreparedWrite& write : prepared.writes) {
+    ISOLDE_YIELD("commit: before lookup");
     write.chain = database_.store().find(write.keyspace, write.key, write.hash);
     if (write.chain != nullptr || write.fresh) continue;
     ISOLDE_YIELD("commit: no chain");

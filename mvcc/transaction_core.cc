@@ -7,6 +7,7 @@
 #include "engine/yield_point.h"
 #include "mvcc/cursor_core.h"
 #include "mvcc/database_core.h"
+#include "mvcc/planted_fault.h"
 #include "mvcc/refusals.h"
 
 namespace isolde::mvcc {
@@ -88,6 +89,7 @@ Result<void> TransactionCore::prepare_read() {
 
 void TransactionCore::take_snapshot() noexcept {
   if (snapshot_ != no_snapshot) return;
+  ISOLDE_YIELD("read: before visible");
   snapshot_ = database_.pipeline().visible();
   last_snapshot_ = snapshot_;
   ISOLDE_YIELD("read: visible read");
@@ -108,6 +110,7 @@ void TransactionCore::leave_operation() noexcept {
   if (!keeps_snapshot() || !active_) {
     snapshot_ = no_snapshot;
     slot_.snapshot.store(no_snapshot, std::memory_order_release);
+    ISOLDE_YIELD("read: leaving");
   }
   if (events_.empty()) {
     SnapshotRegistry::leave(slot_);
@@ -122,7 +125,7 @@ void TransactionCore::leave_operation() noexcept {
 }
 
 std::optional<Error> TransactionCore::check_snapshot() {
-  if (!slot_.is_too_old()) return std::nullopt;
+  if (!slot_.is_too_old() || is_planted(PlantedFault::too_old_unchecked)) return std::nullopt;
   return end_with(too_old_error());
 }
 
@@ -161,16 +164,17 @@ Result<Seen> TransactionCore::read_committed(KeyspaceId keyspace, std::string_vi
     // Null only if the snapshot was given up meanwhile: the check below says so.
     if (version == nullptr) return Seen{};
     observed_ = std::max(observed_, version->commit);
+    ISOLDE_YIELD("read: version found");
     return Seen{version->seen(), version->writer, version->commit};
   }
   ISOLDE_YIELD("read: no chain");
+  if (database_.catalog().state(keyspace)->is_loaded_after(snapshot_)) {
+    return Seen{std::nullopt, {}, 0};
+  }
   const engine::BaseLookup found = slot_.view.get(keyspace, key);
   switch (found.status) {
     case engine::BaseLookup::Status::found:
       return Seen{found.value, {}, 0};
-  if (database_.catalog().state(keyspace)->is_loaded_after(snapshot_)) {
-    return Seen{std::nullopt, {}, 0};
-  }
     case engine::BaseLookup::Status::absent:
       return Seen{std::nullopt, {}, 0};
     case engine::BaseLookup::Status::failed:

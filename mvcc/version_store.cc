@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/yield_point.h"
+#include "mvcc/planted_fault.h"
 
 namespace isolde::mvcc {
 
@@ -95,9 +96,11 @@ void VersionStore::forget_version(const Version& version, bool old) noexcept {
 }
 
 void VersionStore::merge_pending() noexcept {
+  ISOLDE_YIELD("merge: begin");
   if (unmerged_.load() == 0) return;
   MutexLock lock(order_mutex_);
   std::uint64_t merged = 0;
+  if (is_planted(PlantedFault::merge_announced_early)) merged = 0 - unmerged_.exchange(0);
   for (Chain* chain = pending_.exchange(nullptr); chain != nullptr; ++merged) {
     Chain* next = chain->link(0).load();
     ISOLDE_YIELD("merge: chain taken");
