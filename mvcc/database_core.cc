@@ -120,7 +120,7 @@ Result<void> DatabaseCore::open_parts() {
   }
 
   const Timestamp at = replayed ? last_replayed_ : base_->at();
-  registry_ = std::make_unique<SnapshotRegistry>(*base_);
+  registry_ = std::make_shared<SnapshotRegistry>(*base_);
   pipeline_ = std::make_unique<CommitPipeline>(store_, catalog_, *log_, at);
   reclaimer_ = std::make_unique<Reclaimer>(store_, catalog_, *registry_, *pipeline_, *log_, *base_,
                                            options_.max_version_memory);
@@ -190,12 +190,23 @@ DatabaseCore::~DatabaseCore() {
 
 void DatabaseCore::require_no_transactions() const {
   registry_->for_each([&](const Slot& slot) {
-    if ((slot.gate.load() & Slot::claimed) == 0) return;
+    if ((slot.gate.load() & Slot::claimed) == 0 || (slot.core && !slot.core->active())) return;
     const std::string label = slot.core ? slot.core->label() : std::string();
     std::fprintf(stderr,
                  "isolde: the database %s is closed while a transaction %s is open; end it first\n",
                  directory_.c_str(), isolde::quoted(label).c_str());
     std::abort();
+  });
+}
+
+// A handle may outlive its transaction's end, and then the database.
+void DatabaseCore::leave_slots_to_handles() noexcept {
+  registry_->for_each([&](Slot& slot) {
+    slot.cursor.close();
+    slot.view.close();
+    if ((slot.gate.load() & Slot::claimed) == 0 || !slot.core || slot.core->active()) return;
+    slot.core->id();  // while there is someone to ask
+    slot.home = registry_;
   });
 }
 
@@ -220,6 +231,7 @@ void DatabaseCore::abandon() noexcept {
   checkpointer_.reset();
   reclaimer_.reset();
   pipeline_.reset();
+  if (registry_) leave_slots_to_handles();
   registry_.reset();
   log_.reset();
   base_.reset();

@@ -99,6 +99,7 @@ class DatabaseCore {
       std::size_t bytes,
       const std::function<CommitPipeline::Outcome(engine::LogReservation)>& commit);
   void require_no_transactions() const;
+  void leave_slots_to_handles() noexcept;
   Result<void> settle_base();
   Result<void> persist_catalogue_change(std::uint64_t commit);
   Error keyspace_busy(std::string_view name, const SnapshotRegistry::Oldest& oldest) const;
@@ -114,7 +115,7 @@ class DatabaseCore {
   std::unique_ptr<engine::CommitLog> log_;
   VersionStore store_;
   Catalog catalog_;
-  std::unique_ptr<SnapshotRegistry> registry_;
+  std::shared_ptr<SnapshotRegistry> registry_;
   std::unique_ptr<CommitPipeline> pipeline_;
   std::unique_ptr<Reclaimer> reclaimer_;
   std::unique_ptr<Checkpointer> checkpointer_;

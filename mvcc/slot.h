@@ -14,6 +14,7 @@
 
 namespace isolde::mvcc {
 
+class SnapshotRegistry;
 class TransactionCore;
 
 // Words that a slot publishes instead of a snapshot.
@@ -69,6 +70,9 @@ struct alignas(128) Slot {
   std::atomic<std::int64_t> snapshot_taken_ns{0};  // steady clock, when the oldest one was taken
   std::uint32_t index = 0;
   std::unique_ptr<TransactionCore> core;  // made once, used by one transaction after the other
+  // Set when the database is closed while a handle still names the ended transaction in here: what
+  // the slot lives in stays until that handle has gone.
+  std::shared_ptr<SnapshotRegistry> home;
 
   Slot();
   ~Slot();

@@ -56,6 +56,8 @@ void TransactionCore::start(const TransactionOptions& options) {
 
 void TransactionCore::finish() noexcept {
   if (active_) static_cast<void>(rollback());
+  // Last of all: it may take this core with it.
+  const std::shared_ptr<SnapshotRegistry> home = std::move(slot_.home);
   SnapshotRegistry::release(slot_);
 }
 

@@ -610,6 +610,31 @@ BOOST_AUTO_TEST_CASE(options_that_make_no_sense_are_refused_by_name) {
   refused([](Options& o) { o.max_transaction_bytes = 0; }, "max_transaction_bytes");
 }
 
+// Only a transaction that has not ended keeps a database from being closed.
+BOOST_AUTO_TEST_CASE(a_handle_of_an_ended_transaction_may_outlive_its_database) {
+  TempDatabase db;
+  db.put("a", "1");
+  Transaction committed = db.begin();
+  must(committed.put(db.keyspace(), "a", "2"));
+  must(committed.commit());
+  Transaction read = db.begin(Isolation::serializable, "a report");
+  get(read, db.keyspace(), "a");
+  must(read.rollback());
+  const TransactionId id = committed.id();
+  db.close();
+  BOOST_TEST(committed.id() == id);
+  BOOST_TEST(!read.active());
+  BOOST_TEST(read.label() == "a report");
+  BOOST_TEST(outcome(read.get(db.keyspace(), "a")) == "transaction_finished");
+  BOOST_TEST(outcome(committed.commit()) == "transaction_finished");
+  must(committed.rollback());
+  db.open();
+  Transaction fresh = db.begin();
+  BOOST_TEST(text(get(fresh, db.keyspace(), "a")) == "2");
+  read = std::move(fresh);
+  must(read.commit());
+}
+
 BOOST_AUTO_TEST_CASE(an_initial_map_of_any_size_grows_by_itself) {
   Options options = quick_options();
   options.initial_map_bytes = 1;
