@@ -5,7 +5,9 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <string_view>
 
 namespace isolde::test {
@@ -32,6 +34,9 @@ namespace {
 ChildOutcome in_child(const std::function<std::string()>& work, unsigned seconds) {
   int ends[2];
   if (::pipe(ends) != 0) std::abort();
+  // Or the child writes once more what this process has said so far.
+  std::cout.flush();
+  std::fflush(nullptr);
   const pid_t child = ::fork();
   if (child < 0) std::abort();
   if (child == 0) {
