@@ -22,6 +22,8 @@ enum class PlantedFault : std::uint8_t {
   merge_announced_early,     // chains count as merged before they are in key order
   drop_not_rechecked,        // R4: a chain goes though a version was installed meanwhile
   too_old_unchecked,         // R6: answers are believed though the snapshot was given up
+  newer_pin_forgotten,       // only the oldest of a transaction's cursors is respected
+  ended_copies_kept,         // R8: a private write is shown though it is in what is committed
 };
 
 #ifdef ISOLDE_YIELD_POINTS

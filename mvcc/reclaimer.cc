@@ -187,9 +187,10 @@ bool Reclaimer::slice(std::string& key, KeyspaceId& keyspace) {
 }
 
 void Reclaimer::prune(Chain& chain, const LiveSet& live, std::uint64_t durable) {
+  const std::uint64_t all_above = std::min(durable, live.keep_above);
   Version* kept = chain.newest.load();
   while (Version* version = kept->older.load()) {
-    if (version->commit > durable || is_seen(live, version->commit, kept->commit)) {
+    if (version->commit > all_above || is_seen(live, version->commit, kept->commit)) {
       kept = version;
       continue;
     }

@@ -10,6 +10,7 @@
 #include "engine/base.h"
 #include "isolde/stats.h"
 #include "isolde/types.h"
+#include "mvcc/planted_fault.h"
 #include "mvcc/write_set.h"
 
 namespace isolde::mvcc {
@@ -59,6 +60,9 @@ struct alignas(128) Slot {
   std::atomic<std::uint64_t> gate{0};
   std::atomic<std::uint64_t> snapshot{no_snapshot};
   std::atomic<std::uint64_t> pinned{no_snapshot};
+  // Snapshots above `pinned` are depended on as well (cursors of different moments): everything
+  // newer than what it sees is to be kept.
+  std::atomic<bool> pins_newer{false};
   std::atomic<std::uint64_t> view_version{no_view};
 
   engine::BaseView view;
@@ -77,7 +81,12 @@ struct alignas(128) Slot {
   Slot();
   ~Slot();
 
+  void unpin() noexcept {
+    pinned.store(no_snapshot, std::memory_order_release);
+    pins_newer.store(false, std::memory_order_release);
+  }
   bool is_too_old() const noexcept {
+    if (is_planted(PlantedFault::too_old_unchecked)) return false;
     return snapshot.load() == too_old || pinned.load() == too_old;
   }
 };

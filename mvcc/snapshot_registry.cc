@@ -77,7 +77,7 @@ Slot& SnapshotRegistry::claim_any() {
 }
 
 void SnapshotRegistry::release(Slot& slot) noexcept {
-  slot.pinned.store(no_snapshot, std::memory_order_release);
+  slot.unpin();
   slot.snapshot.store(no_snapshot, std::memory_order_release);
   // Taking a view leaves the claim alone, so wait for it: both change the same word.
   std::uint64_t gate = slot.gate.load(std::memory_order_relaxed);
@@ -153,7 +153,10 @@ void SnapshotRegistry::collect(LiveSet& live) const {
     const std::uint64_t view = slot.view_version.load();
     if ((gate & Slot::busy) != 0 && snapshot == no_snapshot) live.pending = true;
     if (snapshot < too_old) live.snapshots.push_back(snapshot);
-    if (pinned < too_old) live.snapshots.push_back(pinned);
+    if (pinned < too_old) {
+      live.snapshots.push_back(pinned);
+      if (slot.pins_newer.load()) live.keep_above = std::min(live.keep_above, pinned);
+    }
     live.oldest_view = std::min(live.oldest_view, view);
   });
   std::sort(live.snapshots.begin(), live.snapshots.end());

@@ -18,9 +18,10 @@ namespace isolde::mvcc {
 
 // What the reclaimer must respect, read at one moment.
 struct LiveSet {
-  std::vector<std::uint64_t> snapshots;  // ascending, no duplicates
-  std::uint64_t oldest_view = no_view;   // the oldest version of the base that a slot holds
-  bool pending = false;                  // some slot is between its enter and its publication
+  std::vector<std::uint64_t> snapshots;    // ascending, no duplicates
+  std::uint64_t keep_above = no_snapshot;  // every version newer than this is depended on
+  std::uint64_t oldest_view = no_view;     // the oldest version of the base that a slot holds
+  bool pending = false;                    // some slot is between its enter and its publication
 };
 
 // Thread safety: all methods concurrently.

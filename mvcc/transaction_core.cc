@@ -7,7 +7,6 @@
 #include "engine/yield_point.h"
 #include "mvcc/cursor_core.h"
 #include "mvcc/database_core.h"
-#include "mvcc/planted_fault.h"
 #include "mvcc/refusals.h"
 
 namespace isolde::mvcc {
@@ -103,7 +102,13 @@ void TransactionCore::take_snapshot() noexcept {
 // Below repeatable read: keeps what was read at this snapshot from being reclaimed until the end,
 // or until the cursors are closed.
 void TransactionCore::pin_snapshot() noexcept {
-  if (keeps_snapshot() || slot_.pinned.load(std::memory_order_relaxed) != no_snapshot) return;
+  if (keeps_snapshot()) return;
+  const std::uint64_t pinned = slot_.pinned.load(std::memory_order_relaxed);
+  if (pinned != no_snapshot) {
+    const bool forgotten = is_planted(PlantedFault::newer_pin_forgotten);
+    if (pinned != snapshot_ && !forgotten) slot_.pins_newer.store(true);
+    return;
+  }
   slot_.pinned.store(snapshot_);
   slot_.snapshot_taken_ns.store(coarse_now_ns(), std::memory_order_relaxed);
 }
@@ -127,7 +132,7 @@ void TransactionCore::leave_operation() noexcept {
 }
 
 std::optional<Error> TransactionCore::check_snapshot() {
-  if (!slot_.is_too_old() || is_planted(PlantedFault::too_old_unchecked)) return std::nullopt;
+  if (!slot_.is_too_old()) return std::nullopt;
   return end_with(too_old_error());
 }
 
@@ -195,13 +200,11 @@ Result<Seen> TransactionCore::read(KeyspaceId keyspace, std::string_view key, st
     return Seen{own->version->seen(), self, std::nullopt};
   }
   if (auto fresh = database_.registry().refresh_view(slot_); !fresh) return fresh.error();
-  std::vector<UncommittedCopy> copies;
+  std::vector<WriteSet::Copy> copies;
   if (options_.isolation == Isolation::read_uncommitted && mode == ReadMode::plain) {
     copies = uncommitted_copies(keyspace, key);
   }
-  // After the private copies: one whose commit is visible by now is superseded by what we read
-  // next.
-  take_snapshot();
+  take_snapshot_after(copies);
   auto seen = read_committed(keyspace, key, hash);
   if (!seen) return seen;
   if (!copies.empty()) apply_uncommitted(copies, *seen);
@@ -212,30 +215,44 @@ Result<Seen> TransactionCore::read(KeyspaceId keyspace, std::string_view key, st
   return seen;
 }
 
-std::vector<TransactionCore::UncommittedCopy> TransactionCore::uncommitted_copies(
-    KeyspaceId keyspace, std::string_view key) {
-  std::vector<UncommittedCopy> copies;
+// The snapshot comes after the private copies, so that a write which is being committed is in one
+// of them. Why those that have ended are left out, and the snapshot taken anew then (above their
+// commits, if they did commit):
+//   Writer  adds 5, privately
+//   Reader  copies "add 5"
+//   Writer  commits at 12: the sum is 15
+//   Reader  takes its snapshot at 12, and would show 15 + 5
+void TransactionCore::take_snapshot_after(std::vector<WriteSet::Copy>& copies) {
+  take_snapshot();
+  if (is_planted(PlantedFault::ended_copies_kept)) return;
+  while (!copies.empty() && WriteSet::forget_ended(copies)) {
+    snapshot_ = no_snapshot;
+    take_snapshot();
+  }
+}
+
+std::vector<WriteSet::Copy> TransactionCore::uncommitted_copies(KeyspaceId keyspace,
+                                                                std::string_view key) {
+  std::vector<WriteSet::Copy> copies;
   database_.registry().for_each([&](Slot& slot) {
     if (&slot == &slot_) return;
-    if (auto copy = slot.writes.copy_of(keyspace, key)) {
-      copies.push_back({std::move(*copy), slot.writes.writer.load()});
-    }
+    if (auto copy = slot.writes.copy_of(keyspace, key)) copies.push_back(std::move(*copy));
   });
   return copies;
 }
 
 // R8: the newest uncommitted write beats the committed ones; a copy whose commit is visible is
 // none.
-void TransactionCore::apply_uncommitted(std::vector<UncommittedCopy>& copies, Seen& seen) {
-  UncommittedCopy* newest = nullptr;
-  for (UncommittedCopy& candidate : copies) {
-    if (candidate.copy.commit != 0 && candidate.copy.commit <= snapshot_) continue;
-    if (newest == nullptr || candidate.copy.sequence > newest->copy.sequence) newest = &candidate;
+void TransactionCore::apply_uncommitted(std::vector<WriteSet::Copy>& copies, Seen& seen) {
+  WriteSet::Copy* newest = nullptr;
+  for (WriteSet::Copy& candidate : copies) {
+    if (candidate.commit != 0 && candidate.commit <= snapshot_) continue;
+    if (newest == nullptr || candidate.sequence > newest->sequence) newest = &candidate;
   }
   if (newest == nullptr) return;
-  std::optional<std::string> value = std::move(newest->copy.value);
-  if (newest->copy.delta) {
-    const auto sum = add_to(seen.value, *newest->copy.delta);
+  std::optional<std::string> value = std::move(newest->value);
+  if (newest->delta) {
+    const auto sum = add_to(seen.value, *newest->delta);
     if (!sum) return;
     value = std::to_string(*sum);
   }
@@ -316,7 +333,7 @@ void TransactionCore::drop_private_state(bool installed) noexcept {
   savepoints_.clear();
   reads_for_update_ = false;
   open_cursors_ = 0;
-  slot_.pinned.store(no_snapshot, std::memory_order_release);
+  slot_.unpin();
 }
 
 }  // namespace isolde::mvcc

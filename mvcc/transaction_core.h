@@ -93,16 +93,13 @@ class TransactionCore {
   void leave_operation() noexcept;
   Result<Seen> read(KeyspaceId keyspace, std::string_view key, std::uint64_t hash, ReadMode mode);
   Result<Seen> read_committed(KeyspaceId keyspace, std::string_view key, std::uint64_t hash);
-  struct UncommittedCopy {
-    WriteSet::Copy copy;
-    TransactionId writer;
-  };
-  std::vector<UncommittedCopy> uncommitted_copies(KeyspaceId keyspace, std::string_view key);
-  void apply_uncommitted(std::vector<UncommittedCopy>& copies, Seen& seen);
+  void take_snapshot_after(std::vector<WriteSet::Copy>& copies);
+  std::vector<WriteSet::Copy> uncommitted_copies(KeyspaceId keyspace, std::string_view key);
+  void apply_uncommitted(std::vector<WriteSet::Copy>& copies, Seen& seen);
   Result<MergedScan> open_scan(const Keyspace& keyspace, const KeyRange& range,
                                const ScanOptions& options);
   std::vector<OverlayEntry> overlay(KeyspaceId keyspace, const KeyRange& range,
-                                    std::vector<UncommittedCopy> others);
+                                    std::vector<WriteSet::Copy> others);
   void track_key(KeyspaceId keyspace, std::string_view key, std::uint64_t hash);
   std::optional<Error> check_keyspace(const Keyspace& keyspace) const;
   std::optional<Error> check_writable(const Keyspace& keyspace, std::string_view key,

@@ -27,7 +27,7 @@ KeyRange observed_until(const KeyRange& range, bool reverse, std::string_view ke
 
 // Own private writes in the range, and at read uncommitted those of others: newest by sequence.
 std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const KeyRange& range,
-                                                   std::vector<UncommittedCopy> others) {
+                                                   std::vector<WriteSet::Copy> others) {
   std::vector<OverlayEntry> entries;
   const auto add = [&](WriteSet::Copy& copy, TransactionId writer) {
     entries.push_back(
@@ -39,9 +39,8 @@ std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const Ke
     copy.sequence = ~std::uint64_t{0};  // own writes are always seen
     add(copy, id());
   }
-  for (UncommittedCopy& other : others) {
-    const std::uint64_t commit = other.copy.commit;
-    if (commit == 0 || commit > snapshot_) add(other.copy, other.writer);
+  for (WriteSet::Copy& other : others) {
+    if (other.commit == 0 || other.commit > snapshot_) add(other, other.writer);
   }
   if (others.empty()) return entries;
   std::sort(entries.begin(), entries.end(), [](const OverlayEntry& a, const OverlayEntry& b) {
@@ -63,18 +62,14 @@ Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const Ke
   if (for_update && database_.log().failed()) return end_with(database_.log().failure());
   if (auto refusal = check_read_bound()) return *refusal;
   if (auto fresh = database_.registry().refresh_view(slot_); !fresh) return fresh.error();
-  std::vector<UncommittedCopy> others;
+  std::vector<WriteSet::Copy> others;
   if (options_.isolation == Isolation::read_uncommitted && !for_update) {
     database_.registry().for_each([&](Slot& slot) {
       if (&slot == &slot_) return;
-      std::vector<WriteSet::Copy> copies;
-      slot.writes.copy_range(keyspace.id(), range.lower, range.upper, copies);
-      for (WriteSet::Copy& copy : copies) {
-        others.push_back({std::move(copy), slot.writes.writer.load()});
-      }
+      slot.writes.copy_range(keyspace.id(), range.lower, range.upper, others);
     });
   }
-  take_snapshot();
+  take_snapshot_after(others);
   if (for_update) {
     reads_for_update_ = true;
     pin_snapshot();
@@ -186,7 +181,7 @@ CursorCore::CursorCore(TransactionCore& transaction, Keyspace keyspace, ScanOpti
 CursorCore::~CursorCore() {
   if (transaction_.serial_ != serial_ || !transaction_.active_) return;
   if (--transaction_.open_cursors_ == 0 && !transaction_.reads_for_update_) {
-    transaction_.slot_.pinned.store(no_snapshot, std::memory_order_release);
+    transaction_.slot_.unpin();
   }
 }
 

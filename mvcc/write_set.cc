@@ -40,6 +40,8 @@ void WriteSet::clear(bool installed) noexcept {
   undo_.clear();
   undo_wanted_ = false;
   bytes_ = 0;
+  // In this order: see forget_ended().
+  life_.fetch_add(1);
   commit.store(0);
 }
 
@@ -81,7 +83,18 @@ WriteSet::Copy WriteSet::copy(const Writes::value_type& entry) const {
     if (const auto value = write.version->seen()) copied.value = std::string(*value);
   }
   copied.commit = commit.load();
+  copied.writer = writer.load();
+  copied.from = this;
+  copied.life = life_.load();
   return copied;
+}
+
+bool WriteSet::forget_ended(std::vector<Copy>& copies) {
+  const auto has_ended = [](Copy& copy) {
+    copy.commit = copy.from->commit.load();
+    return copy.from->life_.load() != copy.life;
+  };
+  return std::erase_if(copies, has_ended) > 0;
 }
 
 std::optional<WriteSet::Copy> WriteSet::copy_of(KeyspaceId keyspace, std::string_view key) {

@@ -92,7 +92,13 @@ class WriteSet {
     std::optional<std::int64_t> delta;  // instead of a value: to be added to what is below
     std::uint64_t sequence = 0;
     std::uint64_t commit = 0;  // not 0: its commit has begun, with this timestamp
+    TransactionId writer;
+    const WriteSet* from = nullptr;
+    std::uint64_t life = 0;  // of `from`
   };
+  // Takes the copies out whose transactions have ended since, and notes for the others whether
+  // their commits have begun; true if any has ended: its commit, if any, is visible.
+  static bool forget_ended(std::vector<Copy>& copies);
   std::optional<Copy> copy_of(KeyspaceId keyspace, std::string_view key) ISOLDE_EXCLUDES(latch_);
   void copy_range(KeyspaceId keyspace, std::string_view lower,
                   const std::optional<std::string>& upper, std::vector<Copy>& copies)
@@ -113,6 +119,7 @@ class WriteSet {
 
   Mutex latch_;
   std::atomic<bool> has_writes_{false};
+  std::atomic<std::uint64_t> life_{0};  // grows when a transaction ends
   // Small transactions never leave the first block.
   std::array<std::byte, 512> first_block_;
   std::pmr::monotonic_buffer_resource arena_;

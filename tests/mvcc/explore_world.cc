@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <tuple>
 #include <utility>
 
 #include "engine/base.h"
@@ -52,6 +53,11 @@ ExploreWorld::ExploreWorld(std::size_t max_version_memory) {
   db_ = std::make_unique<TempDatabase>(world_options(max_version_memory));
 }
 ExploreWorld::~ExploreWorld() { holder_.reset(); }
+
+void ExploreWorld::abandon() {
+  holder_.reset();
+  db_->abandon();
+}
 
 std::uint64_t ExploreWorld::visible() { return db_->core().pipeline().visible(); }
 
@@ -159,6 +165,7 @@ bool ExploreWorld::note(const char* who, Transaction& txn, std::uint64_t from, c
     seen.from = seen.to = snapshot->value;
   } else {
     seen.to = moment();
+    seen.dirty = txn.isolation() == Isolation::read_uncommitted;
   }
   seen_.push_back(std::move(seen));
   return true;
@@ -209,6 +216,15 @@ ExploreWorld::Body ExploreWorld::scan_committed() {
 ExploreWorld::Body ExploreWorld::old_reader() {
   return [this] {
     if (look("the old reader's get", *holder_, "a")) look_at_range("its scan", *holder_);
+  };
+}
+
+ExploreWorld::Body ExploreWorld::read_uncommitted() {
+  return [this] {
+    Transaction txn = begin(Isolation::read_uncommitted);
+    if (look("a dirty get", txn, "a") && look("the next dirty get", txn, "a")) {
+      look_at_range("a dirty scan", txn);
+    }
   };
 }
 
@@ -382,14 +398,28 @@ std::optional<std::string> ExploreWorld::judge_commits() const {
   return std::nullopt;
 }
 
+bool ExploreWorld::is_possible(const Seen& seen, std::uint64_t at) const {
+  for (const auto& [key, value] : seen.values) {
+    const Value committed = value_at(key, at);
+    bool possible = value == committed;
+    for (auto later = commits_.upper_bound(at); seen.dirty && later != commits_.end(); ++later) {
+      const auto& [writes, sums] = std::tie(later->second.writes, later->second.sums);
+      if (writes.count(key) != 0) possible = possible || value == writes.at(key);
+      if (sums.count(key) != 0) {
+        const int below = committed ? std::stoi(*committed) : 0;
+        possible = possible || value == std::to_string(below + sums.at(key));
+      }
+    }
+    if (!possible) return false;
+  }
+  return true;
+}
+
 std::optional<std::string> ExploreWorld::judge_reads() const {
   for (const Seen& seen : seen_) {
     bool possible = false;
     for (std::uint64_t at = seen.from; at <= seen.to && !possible; ++at) {
-      possible = true;
-      for (const auto& [key, value] : seen.values) {
-        possible = possible && value == value_at(key, at);
-      }
+      possible = is_possible(seen, at);
     }
     if (possible) continue;
     std::string what = seen.who + " saw";
@@ -551,7 +581,7 @@ std::optional<std::uint64_t> ExploreWorld::content(unsigned part) {
 }
 
 Explored interleave(ExploreWorld& world, Start start, const Cast& cast,
-                    std::optional<unsigned> preemptions) {
+                    std::optional<unsigned> preemptions, Pruning pruning) {
   Exploration exploration;
   exploration.begin = [&] {
     world.reset(start);
@@ -560,7 +590,7 @@ Explored interleave(ExploreWorld& world, Start start, const Cast& cast,
     return actors;
   };
   exploration.judge = [&] { return world.judge(); };
-  exploration.footprint = &ExploreWorld::footprint;
+  if (pruning == Pruning::by_state) exploration.footprint = &ExploreWorld::footprint;
   exploration.content = [&](unsigned part) { return world.content(part); };
   exploration.ignored = &ExploreWorld::ignored;
   exploration.preemptions = preemptions;

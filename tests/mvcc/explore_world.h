@@ -43,6 +43,7 @@ class ExploreWorld {
   Body read_committed();                  // two gets, each at its own moment
   Body scan_committed();                  // a scan of both keys
   Body old_reader();                      // get and scan of the transaction of Start::old_reader
+  Body read_uncommitted();                // two gets and a scan
   Body cursors();                         // at read committed: two cursors at different moments
   Body put(Isolation level, std::string keys = "a");  // at serializable it reads them first
   Body insert(Isolation level);
@@ -56,6 +57,9 @@ class ExploreWorld {
 
   // Everything that was read, and all that is there now, against the model.
   std::optional<std::string> judge();
+
+  // The store may be damaged: nothing is verified at the end.
+  void abandon();
 
   static Footprint footprint(std::string_view place);
   std::optional<std::uint64_t> content(unsigned part);
@@ -76,10 +80,12 @@ class ExploreWorld {
     std::uint64_t from;
     std::uint64_t to;
     std::map<std::string, Value> values;
+    bool dirty = false;  // may see what is committed later
   };
 
   std::string next_value();
   Value value_at(const std::string& key, std::uint64_t at) const;
+  bool is_possible(const Seen& seen, std::uint64_t at) const;
   std::uint64_t visible();
   std::uint64_t moment();
   Transaction begin(Isolation level);
@@ -117,8 +123,11 @@ class ExploreWorld {
 
 using Cast = std::vector<std::pair<const char*, ExploreWorld::Body>>;
 
+// ExploreWorld::footprint does not count private writes: with readers of those, no pruning.
+enum class Pruning : std::uint8_t { by_state, none };
+
 // Plays all interleavings of the cast, or those with few preemptions. Stops at the first failure.
 Explored interleave(ExploreWorld& world, Start start, const Cast& cast,
-                    std::optional<unsigned> preemptions = {});
+                    std::optional<unsigned> preemptions = {}, Pruning pruning = Pruning::by_state);
 
 }  // namespace isolde::test

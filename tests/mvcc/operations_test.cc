@@ -255,6 +255,22 @@ BOOST_AUTO_TEST_CASE(compare_and_set_is_judged_again_at_commit) {
   }
 }
 
+// What is in the base only has no timestamp and no writer: the error doesn't invent them.
+BOOST_AUTO_TEST_CASE(a_condition_that_fails_on_a_value_of_the_base_names_no_culprit) {
+  TempDatabase db;
+  Transaction txn = db.begin(Isolation::read_committed, "late");
+  must(txn.insert(db.keyspace(), "k", "mine"));
+  db.put("k", "theirs");
+  db.checkpoint();
+  db.reclaim();
+  const auto refused = txn.commit();
+  BOOST_TEST(outcome(refused) == "write_conflict");
+  BOOST_TEST(*refused.error().evidence().key == "k");
+  BOOST_TEST(!refused.error().evidence().culprit);
+  BOOST_TEST(!refused.error().evidence().conflict);
+  BOOST_TEST(refused.error().message().find("commit 0") == std::string::npos);
+}
+
 // Below repeatable read the value is what was compared, so one set back to it is good enough.
 BOOST_AUTO_TEST_CASE(compare_and_set_below_repeatable_read_compares_values) {
   TempDatabase db;
