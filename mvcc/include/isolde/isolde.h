@@ -4,6 +4,7 @@
 #include "isolde/database.h"
 #include "isolde/error.h"
 #include "isolde/keyspace.h"
+#include "isolde/locks.h"
 #include "isolde/observer.h"
 #include "isolde/options.h"
 #include "isolde/range.h"

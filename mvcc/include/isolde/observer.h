@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "isolde/error.h"
+#include "isolde/locks.h"
 #include "isolde/options.h"
 #include "isolde/range.h"
 #include "isolde/types.h"
@@ -62,6 +64,16 @@ struct WriteEvent {
   std::uint64_t sequence = 0;             // order among all uncommitted writes of the database
 };
 
+// An operation has to wait for a lock.
+struct BlockEvent {
+  const LockTarget& target;
+  LockMode mode;
+  // Those waited for: the holders, and the incompatible waiters ahead. Never empty.
+  const std::vector<LockWaitEdge>& waits_for;
+};
+
+enum class WakeReason : std::uint8_t { granted, deadlock, lock_timeout, cancelled };
+
 // An attempt of transact() that failed and, if `retrying`, will be run again after `delay`.
 struct AttemptEvent {
   std::string_view label;
@@ -87,6 +99,19 @@ class Observer {
   // Rolled back: by the user (no error) or by the error named.
   virtual void on_abort(const EventTransaction&, const Error* /*cause*/) {}
   virtual void on_attempt(const AttemptEvent&) {}
+
+  // Waiting. So that a client can know at every moment exactly who is blocked, without a clock:
+  // - on_block is called in the waiter's thread, before it sleeps, once a wait.
+  // - on_wake is called once for each on_block, after it, by the thread that ended the wait (the
+  // one
+  //   that released, or chose the victim, or cancelled; on a timeout the waiter), before the waiter
+  //   runs on and before that thread's own operation returns.
+  // - on_deadlock is called in the thread whose request closed the cycle: before its own on_block,
+  //   if it goes on waiting, and before the victim is woken. A request that is its own victim never
+  //   blocks.
+  virtual void on_block(const EventTransaction&, const BlockEvent&) {}
+  virtual void on_wake(const EventTransaction&, WakeReason) {}
+  virtual void on_deadlock(const DeadlockReport&) {}
 };
 
 }  // namespace isolde
