@@ -103,14 +103,18 @@ class Observer {
   // Waiting. So that a client can know at every moment exactly who is blocked, without a clock:
   // - on_block is called in the waiter's thread, before it sleeps, once a wait.
   // - on_wake is called once for each on_block, after it, by the thread that ended the wait (the
-  // one
-  //   that released, or chose the victim, or cancelled; on a timeout the waiter), before the waiter
-  //   runs on and before that thread's own operation returns.
+  //   one that released, or chose the victim, or cancelled; on a timeout the waiter), before the
+  //   waiter runs on and before that thread's own operation returns.
+  // - on_resume is called once for each on_wake, after it, in the waiter's thread, before the waiter
+  //   does anything else: it holds no view and no internal mutex there, so that a client may keep
+  //   it until its turn. One release can wake several waiters; without this their further
+  //   requests would come in any order, and no play of theirs could be repeated.
   // - on_deadlock is called in the thread whose request closed the cycle: before its own on_block,
   //   if it goes on waiting, and before the victim is woken. A request that is its own victim never
   //   blocks.
   virtual void on_block(const EventTransaction&, const BlockEvent&) {}
   virtual void on_wake(const EventTransaction&, WakeReason) {}
+  virtual void on_resume(const EventTransaction&) {}
   virtual void on_deadlock(const DeadlockReport&) {}
 };
 
