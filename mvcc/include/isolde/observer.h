@@ -105,7 +105,8 @@ class Observer {
   // - on_wake is called once for each on_block, after it, by the thread that ended the wait (the
   //   one that released, or chose the victim, or cancelled; on a timeout the waiter), before the
   //   waiter runs on and before that thread's own operation returns.
-  // - on_resume is called once for each on_wake, after it, in the waiter's thread, before the waiter
+  // - on_resume is called once for each on_wake, after it, in the waiter's thread, before the
+  // waiter
   //   does anything else: it holds no view and no internal mutex there, so that a client may keep
   //   it until its turn. One release can wake several waiters; without this their further
   //   requests would come in any order, and no play of theirs could be repeated.
