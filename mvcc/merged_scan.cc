@@ -40,8 +40,10 @@ Result<void> MergedScan::attach(const engine::Base& base, engine::BaseView& view
   return {};
 }
 
-// Positions base and chains after last_key_, or at the edge of the range.
+// Positions base and chains after last_key_, or at the edge of the range. The chains first: what
+// is fetched for them arrives while the base is searched.
 void MergedScan::seek() {
+  seek_chain();
   if (!reverse_) {
     base_at_ = cursor_.seek(last_key_ ? std::string_view(*last_key_) : range_.lower);
     if (last_key_ && base_at_.status == Status::found && base_at_.key == *last_key_) {
@@ -53,11 +55,10 @@ void MergedScan::seek() {
     base_at_ = range_.upper ? cursor_.seek_before(*range_.upper) : cursor_.seek_last();
   }
   bound_base();
-  seek_chain();
   // The overlay is not sought anew: pass the entry that was yielded last.
   if ((consumed_ & from_overlay) != 0) ++overlay_at_;
   consumed_ = 0;
-  only_base_ = false;
+  base_alone_ = false;
 }
 
 void MergedScan::seek_chain() {
@@ -78,6 +79,7 @@ void MergedScan::seek_chain() {
     chain_ = order.last_before({KeyspaceId{keyspace_.value + 1}, {}});
   }
   bound_chain();
+  prefetch_chain();
 }
 
 void MergedScan::step_base() {
@@ -99,15 +101,24 @@ void MergedScan::bound_chain() {
   if (!inside) chain_ = nullptr;
 }
 
-// The chain that follows is fetched while entries of the base are passed: its nodes lie anywhere in
-// memory, and waiting for each of them would be most of the scan.
 void MergedScan::step_chain() {
   chain_ =
       reverse_ ? store_.order().last_before({keyspace_, chain_->key()}) : chain_->link(0).load();
   bound_chain();
+  prefetch_chain();
+}
+
+// The nodes of a chain lie anywhere in memory, and waiting for each of them would be most of the
+// scan: they, and the chain that follows, are fetched while entries of the base are passed.
+void MergedScan::prefetch_chain() const {
   if (chain_ == nullptr) return;
-  __builtin_prefetch(chain_->newest.load());
-  if (!reverse_) __builtin_prefetch(chain_->link(0).load());
+  const auto prefetch = [](const void* node, std::size_t lines) {
+    for (std::size_t line = 0; line < lines; ++line) {
+      __builtin_prefetch(static_cast<const char*>(node) + line * 64);
+    }
+  };
+  prefetch(chain_->newest.load(), 3);  // its header and, mostly, its value
+  if (!reverse_) prefetch(chain_->link(0).load(), 2);
 }
 
 void MergedScan::step_consumed() {
@@ -117,8 +128,8 @@ void MergedScan::step_consumed() {
 }
 
 MergedScan::Step MergedScan::next_merged() {
-  if (only_base_) {  // the base has just come to its end, or to that of the range
-    only_base_ = false;
+  if (base_alone_) {  // it has just come to its end, or to where it is not alone
+    base_alone_ = false;
     consumed_ = 0;
     base_at_ = cursor_.at();
     bound_base();
@@ -130,10 +141,20 @@ MergedScan::Step MergedScan::next_merged() {
     const unsigned fronts = first_fronts();
     if (fronts == 0) return Step::end;
     consumed_ = fronts;
-    only_base_ = !reverse_ && chain_ == nullptr && overlay_at_ == overlay_.size();
+    if (fronts == from_base && !reverse_) leave_to_base();
     if (resolve(fronts)) return Step::entry;
     item_.key = key_of(fronts);
   }
+}
+
+void MergedScan::leave_to_base() {
+  base_alone_ = true;
+  base_until_ = range_.upper;
+  const auto limit = [&](std::string_view key) {
+    if (!base_until_ || key < *base_until_) base_until_ = key;
+  };
+  if (chain_ != nullptr) limit(chain_->key());
+  if (overlay_at_ < overlay_.size()) limit(overlay_[overlay_at_].key);
 }
 
 unsigned MergedScan::first_fronts() const {

@@ -54,12 +54,13 @@ class MergedScan {
   // Binds to the view. `view_serial` changes with each renewal of the view.
   Result<void> attach(const engine::Base& base, engine::BaseView& view, std::uint64_t view_serial);
   // Moves to the next entry. Its views are valid until the next call and while the slot is busy.
-  // The common case, nothing above the base, is inline: a scan is made of little else.
+  // The common case, an entry of the base with nothing above it, is inline: a scan is made of
+  // little else.
   Step next() {
-    if (only_base_ && cursor_.advance()) {
+    if (base_alone_ && cursor_.advance()) {
       item_.key = cursor_.at().key;
       item_.value = cursor_.at().value;
-      if (!range_.upper || item_.key < *range_.upper) return Step::entry;
+      if (!base_until_ || item_.key < *base_until_) return Step::entry;
     }
     return next_merged();
   }
@@ -88,8 +89,10 @@ class MergedScan {
   void step_consumed();
   void step_base();
   void step_chain();
+  void prefetch_chain() const;
   void bound_base();
   void bound_chain();
+  void leave_to_base();
   // Which fronts stand on the first key of all, in the order of the scan.
   unsigned first_fronts() const;
   std::string_view key_of(unsigned fronts) const;
@@ -115,7 +118,10 @@ class MergedScan {
   bool without_base_ = false;
   Chain* chain_ = nullptr;
   unsigned consumed_ = 0;
-  bool only_base_ = false;  // forward, and nothing is left above the base: base_at_ is not kept up
+  // Forward, and the base alone answers below `base_until_`: the first key of the other layers or
+  // the bound. base_at_ is not kept up meanwhile.
+  bool base_alone_ = false;
+  std::optional<std::string_view> base_until_;
   Item item_;
   std::optional<std::string> last_key_;  // of the last item in an earlier operation: where to seek
   std::string sum_;

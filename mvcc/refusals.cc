@@ -23,7 +23,8 @@ std::string place(std::string_view keyspace, std::string_view key) {
 
 std::string describe(const TransactionRef& transaction) {
   if (transaction.id.value == 0) return "an earlier transaction";
-  std::string text = "T" + std::to_string(transaction.id.value);
+  std::string text = "T";
+  text += std::to_string(transaction.id.value);
   if (!transaction.label.empty()) text += " " + isolde::quoted(transaction.label);
   return text;
 }

@@ -120,7 +120,7 @@ class Fiber {
   const void* bottom_ = nullptr;
   std::size_t size_ = 0;
   Fiber* came_from_ = nullptr;
-  void* fake_stack_ = nullptr;
+  [[maybe_unused]] void* fake_stack_ = nullptr;  // AddressSanitizer only
   void* tsan_ = nullptr;
 };
 
