@@ -184,7 +184,7 @@ void MergedScan::detach() {
 
 // I1: a chain answers alone. Its version stays readable: the slot is busy.
 bool MergedScan::resolve_committed(unsigned fronts) {
-  item_ = {key_of(fronts), {}, {}, 0, false};
+  item_ = {key_of(fronts), {}, {}, 0, false, 0};
   if ((fronts & from_chain) != 0) {
     const Version* version = chain_->at(Timestamp{snapshot_});
     if (version == nullptr) return false;
@@ -206,14 +206,14 @@ bool MergedScan::resolve(unsigned fronts) {
   const OverlayEntry& top = overlay_[overlay_at_];
   if (!top.delta) {
     if (!top.value) return false;
-    item_ = {key_of(fronts), *top.value, top.writer, 0, true};
+    item_ = {key_of(fronts), *top.value, top.writer, 0, true, top.sequence};
     return true;
   }
   const bool below = resolve_committed(fronts);
   const auto sum = add_to(below ? std::optional(item_.value) : std::nullopt, *top.delta);
   if (!sum) return below;
   sum_ = std::to_string(*sum);
-  item_ = {key_of(fronts), sum_, top.writer, 0, true};
+  item_ = {key_of(fronts), sum_, top.writer, 0, true, top.sequence};
   return true;
 }
 

@@ -40,8 +40,9 @@ class MergedScan {
     std::string_view key;
     std::string_view value;
     TransactionId writer;
-    std::uint64_t commit = 0;  // 0: a base value
-    bool is_private = false;   // uncommitted: `commit` means nothing
+    std::uint64_t commit = 0;    // 0: a base value
+    bool is_private = false;     // uncommitted: `commit` means nothing
+    std::uint64_t sequence = 0;  // of the private write
   };
   enum class Step : std::uint8_t { entry, end, failed };
 

@@ -46,6 +46,7 @@ void TransactionCore::start(const TransactionOptions& options) {
   last_snapshot_ = database_.pipeline().visible();
   observed_ = 0;
   savepoint_serial_ = 0;
+  last_write_sequence_ = 0;
   SlotCounters::bump(slot_.counters.begun);
   if (database_.is_observed()) {
     id();
@@ -256,7 +257,7 @@ void TransactionCore::apply_uncommitted(std::vector<WriteSet::Copy>& copies, See
     if (!sum) return;
     value = std::to_string(*sum);
   }
-  seen = Seen{std::nullopt, newest->writer, std::nullopt};
+  seen = Seen{std::nullopt, newest->writer, std::nullopt, newest->sequence};
   if (value) {
     dirty_ = std::move(*value);
     seen.value = dirty_;
@@ -288,14 +289,14 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
   }
   if (auto refusal = check_snapshot()) return *refusal;
 
-  if (database_.is_observed()) tell_read(keyspace, key, *seen, mode, tracked);
+  if (database_.is_observed()) tell_read(keyspace, key, *seen, {mode, tracked, false, false});
   if (!seen->value) return std::optional<std::string_view>{};
   value_.assign(*seen->value);
   return std::optional<std::string_view>(value_);
 }
 
 void TransactionCore::tell_read(const Keyspace& keyspace, std::string_view key, const Seen& seen,
-                                ReadMode mode, bool tracked) {
+                                ReadKind kind) {
   id();
   struct Copy {
     std::string key;
@@ -303,15 +304,17 @@ void TransactionCore::tell_read(const Keyspace& keyspace, std::string_view key, 
   };
   Copy copy{std::string(key), {}};
   if (seen.value) copy.value = std::string(*seen.value);
-  events_.push_back(
-      [keyspace, copy = std::move(copy), writer = seen.writer, commit = seen.commit, mode, tracked,
-       snapshot = Timestamp{last_snapshot_}](Observer& observer, const EventTransaction& self) {
-        ReadEvent event{keyspace.name(), copy.key, {writer, std::nullopt, std::nullopt}, mode,
-                        tracked,         snapshot};
-        if (copy.value) event.version.value = *copy.value;
-        if (commit) event.version.commit = Timestamp{*commit};
-        observer.on_read(self, event);
-      });
+  events_.push_back([keyspace, copy = std::move(copy), writer = seen.writer, commit = seen.commit,
+                     sequence = seen.sequence, kind, snapshot = Timestamp{last_snapshot_}](
+                        Observer& observer, const EventTransaction& self) {
+    ReadEvent event{
+        keyspace.name(), copy.key,         {writer, std::nullopt, std::nullopt, sequence},
+        kind.mode,       kind.tracked,     snapshot,
+        kind.cursor,     kind.before_write};
+    if (copy.value) event.version.value = *copy.value;
+    if (commit) event.version.commit = Timestamp{*commit};
+    observer.on_read(self, event);
+  });
 }
 
 // Ends the transaction inside an operation; its observers hear of it once the slot is left.

@@ -31,6 +31,7 @@ struct Seen {
   std::optional<std::string_view> value;
   TransactionId writer;
   std::optional<std::uint64_t> commit;  // nothing: uncommitted
+  std::uint64_t sequence = 0;           // of another's uncommitted write
 };
 
 // Lives in a slot, used by one transaction after the other (no allocation at begin).
@@ -112,10 +113,23 @@ class TransactionCore {
   bool has_savepoint(Savepoint savepoint) const noexcept;
   // After a lookup: the error that ends the transaction if its answer can't be believed (R6).
   std::optional<Error> check_snapshot();
+  // What kind of read the observers are told of.
+  struct ReadKind {
+    ReadMode mode = ReadMode::plain;
+    bool tracked = true;
+    bool cursor = false;
+    bool before_write = false;
+  };
+  struct ObservedScan {
+    KeyRange range;
+    std::size_t yielded = 0;
+    bool limited = false;
+    bool cursor = false;
+  };
   void track_entry(const Keyspace& keyspace, const MergedScan::Item& item,
-                   const ScanOptions& options);
-  void track_scan(const Keyspace& keyspace, const KeyRange& observed, const ScanOptions& options,
-                  std::size_t yielded, std::uint64_t snapshot);
+                   const ScanOptions& options, bool cursor);
+  void track_scan(const Keyspace& keyspace, const ObservedScan& observed,
+                  const ScanOptions& options);
 
   // Commit, in steps.
   Result<Timestamp> commit_through_pipeline();
@@ -130,8 +144,7 @@ class TransactionCore {
   void drop_private_state(bool installed = false) noexcept;
 
   EventTransaction event_self() const;
-  void tell_read(const Keyspace& keyspace, std::string_view key, const Seen& seen, ReadMode mode,
-                 bool tracked);
+  void tell_read(const Keyspace& keyspace, std::string_view key, const Seen& seen, ReadKind kind);
   Error too_old_error() const;
 
   DatabaseCore& database_;
@@ -156,9 +169,11 @@ class TransactionCore {
   struct Mark {
     std::uint64_t serial;
     std::size_t undo_mark;
+    std::uint64_t sequence;  // of the newest write before it
   };
   std::vector<Mark> savepoints_;
   std::uint64_t savepoint_serial_ = 0;
+  std::uint64_t last_write_sequence_ = 0;
 };
 
 // One operation: enters the slot, and leaves it at the end of its scope.

@@ -85,30 +85,31 @@ Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const Ke
 
 // Remembers one entry of a scan: below serializable only a read for update depends on it.
 void TransactionCore::track_entry(const Keyspace& keyspace, const MergedScan::Item& item,
-                                  const ScanOptions& options) {
+                                  const ScanOptions& options, bool cursor) {
   if (options.mode != ReadMode::plain && !is_serializable()) {
     track_key(keyspace.id(), item.key, VersionStore::hash(keyspace.id(), item.key));
   }
   if (database_.is_observed()) {
     const auto commit = item.is_private ? std::nullopt : std::optional(item.commit);
-    tell_read(keyspace, item.key, Seen{item.value, item.writer, commit}, options.mode,
-              options.tracked);
+    tell_read(keyspace, item.key, Seen{item.value, item.writer, commit, item.sequence},
+              {options.mode, options.tracked, cursor, false});
   }
 }
 
-void TransactionCore::track_scan(const Keyspace& keyspace, const KeyRange& observed,
-                                 const ScanOptions& options, std::size_t yielded,
-                                 std::uint64_t snapshot) {
+void TransactionCore::track_scan(const Keyspace& keyspace, const ObservedScan& observed,
+                                 const ScanOptions& options) {
   const bool validated = is_serializable() && (options.tracked || options.mode != ReadMode::plain);
-  if (validated && !observed.empty()) {
-    reads_.add_range({keyspace.id(), observed.lower, observed.upper, snapshot});
+  const KeyRange& range = observed.range;
+  if (validated && !range.empty()) {
+    reads_.add_range({keyspace.id(), range.lower, range.upper, snapshot_});
   }
   if (!database_.is_observed()) return;
   id();
-  events_.push_back([keyspace, observed, options, yielded, snapshot](Observer& observer,
-                                                                     const EventTransaction& self) {
-    observer.on_scan(self, ScanEvent{keyspace.name(), observed, options.reverse, yielded,
-                                     options.mode, options.tracked, Timestamp{snapshot}});
+  events_.push_back([keyspace, observed, options, snapshot = Timestamp{snapshot_}](
+                        Observer& observer, const EventTransaction& self) {
+    observer.on_scan(self, ScanEvent{keyspace.name(), observed.range, options.reverse,
+                                     observed.yielded, options.mode, options.tracked, snapshot,
+                                     observed.limited, observed.cursor});
   });
 }
 
@@ -132,15 +133,15 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
     if (step == MergedScan::Step::end) break;
     const MergedScan::Item& item = scan->item();
     ++visited;
-    if (watched) track_entry(keyspace, item, options);
+    if (watched) track_entry(keyspace, item, options, false);
     bool go_on = false;
     try {
       go_on = visit(context, item.key, item.value);
     } catch (...) {
       // Whoever leaves by an exception has seen what it has seen.
       observed_ = std::max(observed_, scan->observed());
-      track_scan(keyspace, observed_until(range, options.reverse, item.key), options, visited,
-                 snapshot_);
+      track_scan(keyspace, {observed_until(range, options.reverse, item.key), visited, true, false},
+                 options);
       throw;
     }
     if (!go_on || visited == limit) {
@@ -150,7 +151,8 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
   }
   observed_ = std::max(observed_, scan->observed());
   slot_.cursor = scan->take_cursor();
-  track_scan(keyspace, observed ? *observed : range, options, visited, snapshot_);
+  track_scan(keyspace, {observed ? *observed : range, visited, observed.has_value(), false},
+             options);
   return visited;
 }
 
@@ -235,13 +237,15 @@ void CursorCore::track(const MergedScan::Item* item) {
   const bool limited = options_.limit && yielded_ >= *options_.limit;
   if (item != nullptr) {
     ++yielded_;
-    transaction_.track_entry(keyspace_, *item, options_);
+    transaction_.track_entry(keyspace_, *item, options_, true);
     observed = observed_until(observed, options_.reverse, item->key);
   } else {
     at_end_ = true;
     if (limited) return;
   }
-  transaction_.track_scan(keyspace_, observed, options_, item != nullptr ? 1 : 0, snapshot_);
+  transaction_.track_scan(
+      keyspace_, {std::move(observed), item != nullptr ? std::size_t{1} : 0, item != nullptr, true},
+      options_);
 }
 
 }  // namespace isolde::mvcc

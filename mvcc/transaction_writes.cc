@@ -50,6 +50,7 @@ void TransactionCore::write(const Keyspace& keyspace, std::string_view key, Writ
   if (slot_.writes.empty()) slot_.writes.writer.store(id());
   const std::uint64_t sequence = database_.next_write_sequence();
   write.sequence = sequence;
+  last_write_sequence_ = sequence;
   if (database_.is_observed()) {
     id();
     std::optional<std::string> value;
@@ -100,7 +101,8 @@ Result<Seen> TransactionCore::read_before_write(const Keyspace& keyspace, std::s
   if (!seen) return seen;
   if (is_serializable() && seen->commit) track_key(keyspace.id(), key, hash);
   if (auto refusal = check_snapshot()) return *refusal;
-  if (database_.is_observed()) tell_read(keyspace, key, *seen, ReadMode::plain, true);
+  if (database_.is_observed())
+    tell_read(keyspace, key, *seen, {ReadMode::plain, true, false, true});
   return seen;
 }
 
@@ -185,7 +187,7 @@ Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::str
 Result<Savepoint> TransactionCore::savepoint() {
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
-  savepoints_.push_back({++savepoint_serial_, slot_.writes.mark()});
+  savepoints_.push_back({++savepoint_serial_, slot_.writes.mark(), last_write_sequence_});
   return Savepoint{savepoints_.size(), savepoint_serial_};
 }
 
@@ -201,6 +203,13 @@ Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
   if (!has_savepoint(savepoint)) return savepoint_not_found();
   slot_.writes.undo_to(savepoints_[savepoint.depth - 1].undo_mark);
   savepoints_.resize(savepoint.depth);
+  if (database_.is_observed()) {
+    id();
+    events_.push_back(
+        [sequence = savepoints_.back().sequence](Observer& observer, const EventTransaction& self) {
+          observer.on_undo(self, sequence);
+        });
+  }
   return {};
 }
 

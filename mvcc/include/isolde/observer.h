@@ -31,6 +31,8 @@ struct ObservedVersion {
   // reader's own, or another's at read uncommitted).
   std::optional<Timestamp> commit;
   std::optional<std::string_view> value;  // nothing: absent or erased
+  // Another's uncommitted write: its WriteEvent's sequence. Otherwise 0.
+  std::uint64_t sequence = 0;
 };
 
 struct ReadEvent {
@@ -40,6 +42,9 @@ struct ReadEvent {
   ReadMode mode = ReadMode::plain;
   bool tracked = true;
   std::optional<Timestamp> snapshot;  // what it was read at
+  bool cursor = false;                // through a cursor that is open
+  // The first half of an insert, add or compare_and_set; if it succeeds, its WriteEvent is next.
+  bool before_write = false;
 };
 
 // One finished scan: what was observed, and what was yielded (a ReadEvent for each entry came
@@ -52,6 +57,8 @@ struct ScanEvent {
   ReadMode mode = ReadMode::plain;
   bool tracked = true;
   std::optional<Timestamp> snapshot;
+  bool limited = false;  // it stopped before the end of the range that was asked for
+  bool cursor = false;   // one step of a cursor
 };
 
 enum class WriteKind : std::uint8_t { put, erase, insert, add, compare_and_set };
@@ -93,6 +100,8 @@ class Observer {
   virtual void on_read(const EventTransaction&, const ReadEvent&) {}
   virtual void on_scan(const EventTransaction&, const ScanEvent&) {}
   virtual void on_write(const EventTransaction&, const WriteEvent&) {}
+  // Rolled back to a savepoint: its writes with a greater sequence are undone.
+  virtual void on_undo(const EventTransaction&, std::uint64_t /*sequence*/) {}
   // The commit is visible and durable as the database promises. Timestamp: its own, or for a
   // transaction that wrote nothing the snapshot that it read last.
   virtual void on_commit(const EventTransaction&, Timestamp) {}

@@ -1,0 +1,65 @@
+// The recorder, on the real engine.
+#include "lab/recorder.h"
+
+#include <boost/test/unit_test.hpp>
+#include <memory>
+#include <string>
+
+#include "lab/checker.h"
+#include "tests/support/temp_database.h"
+
+namespace isolde::lab {
+namespace {
+
+using isolde::test::must;
+using isolde::test::TempDatabase;
+
+struct Recording {
+  TempDatabase database;
+  std::shared_ptr<Recorder> recorder = std::make_shared<Recorder>();
+
+  Recording() { database->add_observer(recorder); }
+  const Keyspace& keyspace() const { return database.keyspace(); }
+};
+
+std::string names(const Verdict& verdict) {
+  std::string text;
+  for (const Phenomenon phenomenon : verdict.phenomena()) {
+    text += (text.empty() ? "" : " ") + std::string(name(phenomenon));
+  }
+  return text;
+}
+
+BOOST_AUTO_TEST_SUITE(recorder)
+
+BOOST_AUTO_TEST_CASE(a_lost_update_at_read_committed_is_recorded_and_named) {
+  Recording run;
+  run.database.put("x", "1");
+  auto a = run.database.begin(Isolation::read_committed, "a");
+  auto b = run.database.begin(Isolation::read_committed, "b");
+  run.recorder->set_session(a.id(), "A");
+  must(a.get(run.keyspace(), "x"));
+  must(b.get(run.keyspace(), "x"));
+  must(a.put(run.keyspace(), "x", "2"));
+  must(a.commit());
+  must(b.put(run.keyspace(), "x", "3"));
+  must(b.commit());
+  const History history = run.recorder->history();
+  BOOST_REQUIRE_EQUAL(history.transactions.size(), 3U);
+  BOOST_TEST(history.transactions[1].session == "A");
+  BOOST_TEST(history.transactions[1].label == "a");
+  BOOST_TEST(history.transactions[1].operations[0].version.writer == 0U);
+  const Verdict verdict = check(history);
+  BOOST_TEST(names(verdict) == "lost-update");
+  BOOST_TEST(!verdict.serializable);
+  BOOST_TEST((verdict.strongest == Isolation::read_committed));
+  BOOST_TEST(verdict.broken_promises.empty());
+  BOOST_TEST(verdict.anomalies.front().text ==
+             "T3 read x before T2's write of it, so T3 (b) came first; but T3 overwrote T2's write "
+             "of x, so T2 came first.");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace isolde::lab
