@@ -24,6 +24,7 @@ constexpr const char* description =
 constexpr const char* examples = R"(Examples:
   isolde run lost-update --level all        see it happen, and see what prevents it
   isolde run my-script.iso --level rc       play a script of your own, check what it expects
+  isolde matrix                             every phenomenon at every level, played now
   isolde load bank.db accounts.tsv --keyspace accounts
   isolde dump bank.db --keyspace accounts --as jsonl
   isolde stat bank.db
@@ -38,6 +39,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   app.footer(examples);
   app.require_subcommand(0, 1);
   add_run_command(app, invocation);
+  add_matrix_command(app, invocation);
   add_load_command(app, invocation);
   add_dump_command(app, invocation);
   add_stat_command(app, invocation);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -15,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "cell_options.h"
 #include "commands.h"
 #include "exit_code.h"
 #include "interrupt.h"
@@ -32,50 +32,24 @@ namespace {
 
 struct RunOptions {
   std::vector<std::string> files;
-  std::string level = "repeatable-read";
-  std::string locking = "optimistic";
+  CellOptions cells{"repeatable-read", "optimistic", "auto"};
   std::string format = "text";
-  std::string color = "auto";
   std::string database;
   std::string keyspace;
 };
 
 void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
-bool want_color(const std::string& choice) {
-  if (choice != "auto") return choice == "always";
-  const char* no_color = std::getenv("NO_COLOR");
-  if (no_color != nullptr && *no_color != '\0') return false;
-  const char* terminal = std::getenv("TERM");
-  return ::isatty(STDOUT_FILENO) == 1 &&
-         (terminal == nullptr || std::string_view(terminal) != "dumb");
-}
-
-lab::TranscriptStyle style_for(const std::string& color) {
+lab::TranscriptStyle style_for(const CellOptions& options) {
   constexpr std::size_t narrowest = 40;
   constexpr std::size_t widest = 120;  // lanes further apart are harder to follow
   lab::TranscriptStyle style;
-  style.color = want_color(color);
+  style.color = want_color(options);
   winsize size{};
   if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     style.width = std::clamp<std::size_t>(size.ws_col, narrowest, widest);
   }
   return style;
-}
-
-std::vector<lab::Cell> cells_of(const RunOptions& options) {
-  std::vector<lab::Cell> cells;
-  const auto wanted_level = isolation_from_name(options.level);
-  const auto wanted_locking = locking_from_name(options.locking);
-  for (const Locking locking : lab::all_lockings) {
-    for (const Isolation level : lab::all_levels) {
-      if ((!wanted_level || level == *wanted_level) &&
-          (!wanted_locking || locking == *wanted_locking)) {
-        cells.push_back({level, locking});
-      }
-    }
-  }
-  return cells;
 }
 
 std::vector<std::string_view> shipped_names() {
@@ -118,7 +92,7 @@ std::optional<lab::ParsedScript> read_script(const std::string& file, int& code)
 class Run {
  public:
   explicit Run(const RunOptions& options)
-      : options_(options), style_(style_for(options.color)), cells_(cells_of(options)) {}
+      : options_(options), style_(style_for(options.cells)), cells_(cells_of(options.cells)) {}
 
   int run() {
     if (const int code = read_scripts(); code != exit_ok) return code;
@@ -164,7 +138,7 @@ class Run {
       if (auto ready = playground->restart(); !ready) return report(ready.error(), "run");
       auto txn = playground->database().begin({.locking = locking});
       if (!txn) {
-        complain(fmt::format("--locking {}: {}", options_.locking, txn.error().message()));
+        complain(fmt::format("--locking {}: {}", options_.cells.locking, txn.error().message()));
         return exit_usage;
       }
     }
@@ -246,18 +220,9 @@ void add_run_command(CLI::App& app, Invocation& invocation) {
       ->add_option("FILE", options->files,
                    "Scripts: files, - for standard input, or names of scripts that ship")
       ->required();
-  command
-      ->add_option("--level", options->level,
-                   "read-uncommitted, read-committed, repeatable-read (default), serializable "
-                   "(ru, rc, rr, ser, snapshot), or all")
-      ->check(CLI::IsMember({"read-uncommitted", "read-committed", "repeatable-read",
-                             "serializable", "ru", "rc", "rr", "ser", "snapshot", "all"}));
-  command->add_option("--locking", options->locking, "optimistic (default), pessimistic, or all")
-      ->check(CLI::IsMember({"optimistic", "pessimistic", "all"}));
+  add_cell_options(*command, options->cells);
   command->add_option("--format", options->format, "text (default) or json, one object a line")
       ->check(CLI::IsMember({"text", "json"}));
-  command->add_option("--color", options->color, "auto (default), always or never")
-      ->check(CLI::IsMember({"auto", "always", "never"}));
   auto* database = command->add_option(
       "--database", options->database,
       "Play inside this database, in scratch keyspaces that are dropped at the end");

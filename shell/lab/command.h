@@ -1,6 +1,7 @@
 // Commands: what a step or a line of setup asks of the database.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -31,6 +32,7 @@ struct BeginCommand {
   std::optional<Isolation> level;
   std::optional<Locking> locking;
   bool read_only = false;
+  std::optional<std::chrono::milliseconds> timeout;  // of each wait for a lock; nothing: none
 };
 struct CommitCommand {};
 struct RollbackCommand {
@@ -78,14 +80,33 @@ struct ScanCommand {
   ReadMode mode = ReadMode::plain;
   LockWait lock_wait = LockWait::wait;
 };
+struct OpenCommand {
+  std::string cursor;
+  ScanCommand scan;
+};
+struct NextCommand {
+  std::string cursor;
+};
+struct CloseCommand {
+  std::string cursor;
+};
+// Goes on once that session is not blocked any more.
+struct WaitCommand {
+  std::string session;
+  Place place;
+};
+// Runs the transaction that was aborted once more, from its begin to here.
+struct RetryCommand {};
 struct KeyspaceCommand {
   std::string keyspace;
 };
 struct CheckpointCommand {};
 
-using Action = std::variant<BeginCommand, CommitCommand, RollbackCommand, SavepointCommand,
-                            ReleaseCommand, GetCommand, PutCommand, EraseCommand, AddCommand,
-                            CompareAndSetCommand, ScanCommand, KeyspaceCommand, CheckpointCommand>;
+using Action =
+    std::variant<BeginCommand, CommitCommand, RollbackCommand, SavepointCommand, ReleaseCommand,
+                 GetCommand, PutCommand, EraseCommand, AddCommand, CompareAndSetCommand,
+                 ScanCommand, OpenCommand, NextCommand, CloseCommand, WaitCommand, RetryCommand,
+                 KeyspaceCommand, CheckpointCommand>;
 
 // [if LEFT OP RIGHT] [in KEYSPACE] ACTION
 struct Command {

@@ -12,9 +12,6 @@
 namespace isolde::lab {
 namespace {
 
-// Words that the language has, but not in this version: they deserve their own sentence.
-constexpr std::array<std::string_view, 5> later_words{"open", "next", "close", "wait", "retry"};
-
 Operand parse_operand(TokenStream& tokens, std::string_view what) {
   const Token token = tokens.expect_word(what);
   return Operand::parse(tokens, token);
@@ -52,6 +49,23 @@ void parse_locking_read(TokenStream& tokens, ReadMode& mode, LockWait& lock_wait
   }
 }
 
+// 50ms, or 2s.
+std::chrono::milliseconds parse_duration(TokenStream& tokens) {
+  constexpr std::int64_t longest = 3'600'000;
+  const Token token = tokens.expect_word("a duration such as 50ms or 2s");
+  const bool in_ms = token.text.ends_with("ms");
+  const std::string_view number =
+      std::string_view(token.text).substr(0, token.text.size() - (in_ms ? 2 : 1));
+  const auto count = token.text.ends_with('s') ? to_integer(number) : std::nullopt;
+  if (tokens.failure()) return {};
+  if (!count || *count < 1 || *count > longest / (in_ms ? 1 : 1000)) {
+    tokens.fail(token.place, fmt::format("{} is no duration: write 50ms or 2s, at most an hour",
+                                         spelled_short(token.text)));
+    return {};
+  }
+  return std::chrono::milliseconds(in_ms ? *count : *count * 1000);
+}
+
 Action parse_begin(TokenStream& tokens) {
   BeginCommand begin;
   begin.level = accept_level(tokens);
@@ -60,11 +74,10 @@ Action parse_begin(TokenStream& tokens) {
     if (!tokens.accept_word("only")) tokens.fail_expected("only after read");
     begin.read_only = true;
   }
+  if (tokens.accept_word("timeout")) begin.timeout = parse_duration(tokens);
   const Token& rest = tokens.peek();
-  if (rest.is_word("timeout")) {
-    tokens.fail(rest.place, "this version of isolde has no lock timeouts: nothing waits yet");
-  } else if (rest.is_bare()) {
-    constexpr std::array<std::string_view, 12> words{"read-uncommitted",
+  if (rest.is_bare()) {
+    constexpr std::array<std::string_view, 13> words{"read-uncommitted",
                                                      "read-committed",
                                                      "repeatable-read",
                                                      "serializable",
@@ -75,9 +88,12 @@ Action parse_begin(TokenStream& tokens) {
                                                      "snapshot",
                                                      "optimistic",
                                                      "pessimistic",
-                                                     "read"};
-    tokens.fail(rest.place, fmt::format("begin takes [level] [locking] [read only], not {}{}",
-                                        spelled_short(rest.text), did_you_mean(rest.text, words)));
+                                                     "read",
+                                                     "timeout"};
+    tokens.fail(rest.place,
+                fmt::format("begin takes [level] [locking] [read only] [timeout 50ms], in this "
+                            "order, not {}{}",
+                            spelled_short(rest.text), did_you_mean(rest.text, words)));
   }
   return begin;
 }
@@ -126,7 +142,7 @@ void parse_where(TokenStream& tokens, ScanCommand& scan) {
   scan.where = std::move(filter);
 }
 
-Action parse_range_read(TokenStream& tokens, ScanCommand::What what) {
+ScanCommand parse_range_read(TokenStream& tokens, ScanCommand::What what) {
   ScanCommand scan;
   scan.what = what;
   scan.range = RangeOperand::parse(tokens);
@@ -150,16 +166,36 @@ Action parse_range_read(TokenStream& tokens, ScanCommand::What what) {
 
 using What = ScanCommand::What;
 
+Action parse_open(TokenStream& tokens) {
+  OpenCommand open;
+  open.cursor = parse_plain_name(tokens, "the cursor's name");
+  if (!tokens.accept_word("scan")) tokens.fail_expected("scan after the cursor's name");
+  open.scan = parse_range_read(tokens, What::entries);
+  return open;
+}
+
+Action parse_wait(TokenStream& tokens) {
+  const Token session = tokens.expect_word("the session to wait for");
+  if (!tokens.failure()) tokens.note_session_use({session.text, session.place});
+  return WaitCommand{session.text, session.place};
+}
+
 constexpr std::array registry{
-    CommandSpec{"begin", "begin [LEVEL] [LOCKING] [read only]",
-                "Starts a transaction, at the run's level and locking where none is named.",
-                "begin serializable read only", false, parse_begin},
+    CommandSpec{
+        "begin", "begin [LEVEL] [LOCKING] [read only] [timeout 50ms]",
+        "Starts a transaction, at the run's level and locking where none is named; it waits "
+        "for locks for ever unless a timeout is named.",
+        "begin serializable read only", false, parse_begin},
     CommandSpec{"commit", "commit", "Ends the transaction, keeping its writes.", "commit", false,
                 [](TokenStream&) -> Action { return CommitCommand{}; }},
     CommandSpec{"rollback", "rollback [to SAVEPOINT]",
                 "Ends the transaction, undoing its writes, or acknowledges that it was aborted; "
                 "with `to`, undoes what was written since the savepoint.",
                 "rollback to s1", false, parse_rollback},
+    CommandSpec{"retry", "retry",
+                "Runs the aborted transaction of the session again, from its begin to here; "
+                "skipped if it was not aborted.",
+                "retry", false, [](TokenStream&) -> Action { return RetryCommand{}; }},
     CommandSpec{"savepoint", "savepoint NAME", "Marks a place to roll back to.", "savepoint s1",
                 false,
                 [](TokenStream& tokens) -> Action {
@@ -187,17 +223,32 @@ constexpr std::array registry{
                 true, parse_add},
     CommandSpec{"cas", "cas KEY OLD NEW", "Writes NEW if the value is OLD, atomically.",
                 "cas x 10 11", true, parse_cas},
-    CommandSpec{"scan",
-                "scan RANGE [where value OP V] [reverse] [limit N] [for update | for share ...]",
-                "Reads a range in key order: a..b (half-open), p* (a prefix) or *.",
-                "scan acct/* where value >= 100 reverse limit 2", false,
-                [](TokenStream& tokens) { return parse_range_read(tokens, What::entries); }},
-    CommandSpec{"count", "count RANGE [where ...] [reverse] [limit N] [for ...]",
-                "Counts what scan would return.", "count lib*", false,
-                [](TokenStream& tokens) { return parse_range_read(tokens, What::count); }},
+    CommandSpec{
+        "scan", "scan RANGE [where value OP V] [reverse] [limit N] [for update | for share ...]",
+        "Reads a range in key order: a..b (half-open), p* (a prefix) or *.",
+        "scan acct/* where value >= 100 reverse limit 2", false,
+        [](TokenStream& tokens) -> Action { return parse_range_read(tokens, What::entries); }},
+    CommandSpec{
+        "count", "count RANGE [where ...] [reverse] [limit N] [for ...]",
+        "Counts what scan would return.", "count lib*", false,
+        [](TokenStream& tokens) -> Action { return parse_range_read(tokens, What::count); }},
     CommandSpec{"sum", "sum RANGE [where ...] [reverse] [limit N] [for ...]",
                 "Adds up the values that scan would return, all integers.", "sum acct/*", false,
-                [](TokenStream& tokens) { return parse_range_read(tokens, What::sum); }},
+                [](TokenStream& tokens) -> Action { return parse_range_read(tokens, What::sum); }},
+    CommandSpec{"open", "open CURSOR scan RANGE ...",
+                "Opens a cursor over what scan would return, to be walked by next.",
+                "open c scan acct/* reverse", false, parse_open},
+    CommandSpec{"next", "next CURSOR", "Reads the cursor's next entry; empty at its end.", "next c",
+                false,
+                [](TokenStream& tokens) -> Action {
+                  return NextCommand{parse_plain_name(tokens, "a cursor")};
+                }},
+    CommandSpec{"close", "close CURSOR", "Closes a cursor.", "close c", false,
+                [](TokenStream& tokens) -> Action {
+                  return CloseCommand{parse_plain_name(tokens, "a cursor")};
+                }},
+    CommandSpec{"wait", "wait SESSION", "Goes on once that session is not blocked any more.",
+                "wait A", false, parse_wait},
     CommandSpec{"keyspace", "keyspace NAME",
                 "Creates a keyspace; commands use it with `in NAME` in front.", "keyspace stock",
                 true,
@@ -209,11 +260,6 @@ constexpr std::array registry{
 };
 
 void fail_unknown(TokenStream& tokens, const Token& word, bool in_setup) {
-  if (std::find(later_words.begin(), later_words.end(), word.text) != later_words.end()) {
-    tokens.fail(word.place,
-                fmt::format("this version of isolde does not understand '{}'", word.text));
-    return;
-  }
   std::vector<std::string_view> words;
   for (const CommandSpec& spec : registry) {
     if (spec.in_setup || !in_setup) words.push_back(spec.word);
@@ -227,7 +273,7 @@ bool uses_keyspace(const Action& action) {
          std::holds_alternative<EraseCommand>(action) ||
          std::holds_alternative<AddCommand>(action) ||
          std::holds_alternative<CompareAndSetCommand>(action) ||
-         std::holds_alternative<ScanCommand>(action);
+         std::holds_alternative<ScanCommand>(action) || std::holds_alternative<OpenCommand>(action);
 }
 
 Command::Condition parse_condition(TokenStream& tokens) {

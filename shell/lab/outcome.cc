@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "lab/text.h"
 
@@ -42,6 +43,35 @@ struct Speller {
   }
 };
 
+ExpectedOutcome parse_outcome(TokenStream& tokens);
+
+// What follows `blocked`: [by SESSION...] [until STEP] [then OUTCOME]
+void parse_blocking(TokenStream& tokens, ExpectedOutcome& expected) {
+  expected.kind = Kind::blocked;
+  if (tokens.accept_word("by")) {
+    do {
+      const Token session = tokens.expect_word("a session after by");
+      if (tokens.failure()) return;
+      expected.by.push_back(session.text);
+      tokens.note_session_use({session.text, session.place});
+    } while (tokens.peek().kind == Token::Kind::word && !tokens.peek().is_word("until") &&
+             !tokens.peek().is_word("then"));
+  }
+  if (tokens.accept_word("until")) {
+    const Token step = tokens.expect_word("a step after until");
+    expected.until = step.text;
+    if (!tokens.failure()) tokens.note_step_use({step.text, step.place, false});
+  }
+  if (tokens.accept_word("then")) {
+    const Token& end = tokens.peek();
+    if (end.is_word("blocked") || end.is_word("skipped")) {
+      tokens.fail(end.place, "name how the step ended that was blocked");
+      return;
+    }
+    expected.then.push_back(parse_outcome(tokens));
+  }
+}
+
 void parse_error_details(TokenStream& tokens, ExpectedOutcome& expected) {
   if (tokens.accept_word("on")) {
     const Token& subject = tokens.peek();
@@ -56,7 +86,10 @@ void parse_error_details(TokenStream& tokens, ExpectedOutcome& expected) {
       expected.on_key = Operand::parse(tokens, key);
     }
   }
-  if (tokens.accept_word("with")) expected.with = tokens.expect_word("a session after with").text;
+  if (!tokens.accept_word("with")) return;
+  const Token session = tokens.expect_word("a session after with");
+  expected.with = session.text;
+  if (!tokens.failure()) tokens.note_session_use({session.text, session.place});
 }
 
 void parse_entries(TokenStream& tokens, ExpectedOutcome& expected) {
@@ -88,10 +121,11 @@ ExpectedOutcome parse_outcome(TokenStream& tokens) {
     expected.kind = Kind::empty;
   } else if (word.is_word("skipped")) {
     expected.kind = Kind::skipped;
-  } else if (word.is_word("blocked") || word.is_word("deferred")) {
-    tokens.fail(word.place, fmt::format("this version of isolde does not understand '{}': nothing "
-                                        "waits yet",
-                                        word.text));
+  } else if (word.is_word("blocked")) {
+    parse_blocking(tokens, expected);
+  } else if (word.is_word("deferred")) {
+    tokens.fail(word.place,
+                "name how the step ends: that it is deferred follows from who is blocked");
   } else if (const auto code = error_code_from_name(word.text); word.is_bare() && code) {
     expected.kind = Kind::error;
     expected.code = *code;
@@ -175,6 +209,17 @@ std::string subject_of(const Error& error) {
 }
 
 std::string to_script(const Outcome& outcome, std::optional<std::size_t> limit) {
+  if (outcome.blocked) {
+    std::string text = "blocked";
+    if (!outcome.blocked->by.empty()) {
+      text += fmt::format(" by {}", fmt::join(outcome.blocked->by, " "));
+    }
+    if (outcome.blocked->until) text += " until " + *outcome.blocked->until;
+    if (!outcome.blocked->finished) return text;
+    Outcome end = outcome;
+    end.blocked.reset();
+    return text + " then " + to_script(end, limit);
+  }
   if (outcome.skipped) return "skipped";
   if (!outcome.error) return std::visit(Speller{limit}, outcome.value);
   std::string text(name(outcome.error->code()));
@@ -198,7 +243,28 @@ StepExpectation StepExpectation::parse(TokenStream& tokens) {
   return expectation;
 }
 
+namespace {
+
+bool matches_blocking(const ExpectedOutcome& expected, const Outcome& outcome,
+                      const Bindings& bindings) {
+  const Blocking& blocking = *outcome.blocked;
+  if (!expected.by.empty() && std::set(expected.by.begin(), expected.by.end()) !=
+                                  std::set(blocking.by.begin(), blocking.by.end())) {
+    return false;
+  }
+  if (expected.until && blocking.until != expected.until) return false;
+  if (expected.then.empty()) return true;
+  if (!blocking.finished) return false;
+  Outcome end = outcome;
+  end.blocked.reset();
+  return matches(expected.then.front(), end, bindings);
+}
+
+}  // namespace
+
 bool matches(const ExpectedOutcome& expected, const Outcome& outcome, const Bindings& bindings) {
+  if (outcome.blocked.has_value() != (expected.kind == Kind::blocked)) return false;
+  if (outcome.blocked) return matches_blocking(expected, outcome, bindings);
   if (expected.kind == Kind::skipped) return outcome.skipped;
   if (outcome.skipped) return false;
   if (expected.kind == Kind::error) {
@@ -220,6 +286,7 @@ bool matches(const ExpectedOutcome& expected, const Outcome& outcome, const Bind
       return matches_value(expected, outcome.value, bindings);
     case Kind::error:
     case Kind::skipped:
+    case Kind::blocked:
       break;
   }
   return false;

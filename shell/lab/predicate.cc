@@ -21,13 +21,13 @@ std::string Ending::to_string() const {
   return std::string(code ? name(*code) : "aborted");
 }
 
-Predicate Predicate::parse(TokenStream& tokens, Scope scope) { return parse_any(tokens, scope, 0); }
+Predicate Predicate::parse(TokenStream& tokens) { return parse_any(tokens, 0); }
 
-Predicate Predicate::parse_any(TokenStream& tokens, Scope scope, int depth) {
+Predicate Predicate::parse_any(TokenStream& tokens, int depth) {
   Group group;
   group.how = Group::How::any;
   do {
-    group.parts.push_back(parse_all(tokens, scope, depth));
+    group.parts.push_back(parse_all(tokens, depth));
   } while (tokens.accept_word("or"));
   if (group.parts.size() == 1) return std::move(group.parts.front());
   Predicate predicate;
@@ -35,10 +35,10 @@ Predicate Predicate::parse_any(TokenStream& tokens, Scope scope, int depth) {
   return predicate;
 }
 
-Predicate Predicate::parse_all(TokenStream& tokens, Scope scope, int depth) {
+Predicate Predicate::parse_all(TokenStream& tokens, int depth) {
   Group group;
   do {
-    group.parts.push_back(parse_term(tokens, scope, depth));
+    group.parts.push_back(parse_term(tokens, depth));
   } while (tokens.accept_word("and"));
   if (group.parts.size() == 1) return std::move(group.parts.front());
   Predicate predicate;
@@ -46,7 +46,7 @@ Predicate Predicate::parse_all(TokenStream& tokens, Scope scope, int depth) {
   return predicate;
 }
 
-Predicate Predicate::parse_term(TokenStream& tokens, Scope scope, int depth) {
+Predicate Predicate::parse_term(TokenStream& tokens, int depth) {
   constexpr int deepest = 64;  // parentheses of a person; protects the stack from garbage
   Predicate predicate;
   if (depth > deepest) {
@@ -56,31 +56,21 @@ Predicate Predicate::parse_term(TokenStream& tokens, Scope scope, int depth) {
   if (tokens.accept_word("not")) {
     Group group;
     group.how = Group::How::none;
-    group.parts.push_back(parse_term(tokens, scope, depth + 1));
+    group.parts.push_back(parse_term(tokens, depth + 1));
     predicate.node_ = std::move(group);
     return predicate;
   }
   if (tokens.accept_symbol("(")) {
-    predicate = parse_any(tokens, scope, depth + 1);
+    predicate = parse_any(tokens, depth + 1);
     if (!tokens.accept_symbol(")")) tokens.fail_expected(")");
     return predicate;
   }
-  const Token& second = tokens.peek(1);
-  if (tokens.peek().is_bare() && (second.is_word("committed") || second.is_word("aborted"))) {
-    const Token session = tokens.next();
-    const bool committed = tokens.next().text == "committed";
-    if (scope == Scope::state) {
-      tokens.fail(session.place, "an invariant speaks of the final state only");
-    }
-    predicate.node_ = SessionTest{session.text, committed};
-    return predicate;
-  }
   Test test;
-  test.subject = parse_subject(tokens, scope);
+  test.subject = parse_subject(tokens);
   test.comparison = parse_comparison(tokens);
   if (!tokens.accept_word("absent")) {
     const Token right = tokens.expect_word("a value to compare with");
-    if (scope == Scope::state && right.find_bare("$") == 0) {
+    if (right.find_bare("$") == 0) {
       tokens.fail(right.place, "an invariant speaks of the final state only, not of steps");
     }
     test.right = Operand::parse(tokens, right);
@@ -89,7 +79,7 @@ Predicate Predicate::parse_term(TokenStream& tokens, Scope scope, int depth) {
   return predicate;
 }
 
-Predicate::Subject Predicate::parse_subject(TokenStream& tokens, Scope scope) {
+Predicate::Subject Predicate::parse_subject(TokenStream& tokens) {
   Subject subject;
   if (auto keyspace = parse_in_keyspace(tokens)) subject.keyspace = *keyspace;
   // A key named sum or count is followed by a comparison, the function by its range.
@@ -103,45 +93,31 @@ Predicate::Subject Predicate::parse_subject(TokenStream& tokens, Scope scope) {
   } else {
     const Token word = tokens.expect_word("a key, sum RANGE or count RANGE");
     if (word.find_bare("$") == 0) {
-      subject.what = Subject::What::reference;
-      if (scope == Scope::state) {
-        tokens.fail(word.place, "an invariant speaks of the final state only, not of steps");
-      }
+      tokens.fail(word.place, "an invariant speaks of the final state only, not of steps");
     }
     subject.operand = Operand::parse(tokens, word);
   }
   return subject;
 }
 
-Result<bool> Predicate::holds(const Facts& facts) const {
-  if (const auto* test = std::get_if<Test>(&node_)) return holds(*test, facts);
-  if (const auto* group = std::get_if<Group>(&node_)) return holds(*group, facts);
-  return holds(std::get<SessionTest>(node_), facts);
+Result<bool> Predicate::holds(const State& state) const {
+  if (const auto* test = std::get_if<Test>(&node_)) return holds(*test, state);
+  return holds(std::get<Group>(node_), state);
 }
 
-void Predicate::collect_sessions(std::vector<std::string>& sessions) const {
-  if (const auto* test = std::get_if<SessionTest>(&node_)) sessions.push_back(test->session);
-  if (const auto* group = std::get_if<Group>(&node_)) {
-    for (const Predicate& part : group->parts) part.collect_sessions(sessions);
-  }
-}
-
-Result<std::optional<std::string>> Predicate::value_of(const Subject& subject, const Facts& facts) {
-  if (subject.what == Subject::What::reference) {
-    return evaluate_optional(subject.operand, facts.bindings);
-  }
+Result<std::optional<std::string>> Predicate::value_of(const Subject& subject, const State& state) {
   if (subject.what == Subject::What::key) {
-    auto key = evaluate(subject.operand, facts.bindings);
+    auto key = evaluate(subject.operand, {});
     if (!key) return key.error();
-    const auto found = facts.state.find({subject.keyspace, *key});
-    if (found == facts.state.end()) return std::optional<std::string>();
+    const auto found = state.find({subject.keyspace, *key});
+    if (found == state.end()) return std::optional<std::string>();
     return std::optional<std::string>(found->second);
   }
-  auto range = evaluate(subject.range, facts.bindings);
+  auto range = evaluate(subject.range, {});
   if (!range) return range.error();
   std::int64_t total = 0;
-  for (auto at = facts.state.lower_bound({subject.keyspace, range->lower});
-       at != facts.state.end() && at->first.first == subject.keyspace &&
+  for (auto at = state.lower_bound({subject.keyspace, range->lower});
+       at != state.end() && at->first.first == subject.keyspace &&
        range->contains(at->first.second);
        ++at) {
     const auto number = subject.what == Subject::What::count ? 1 : to_integer(at->second);
@@ -154,28 +130,21 @@ Result<std::optional<std::string>> Predicate::value_of(const Subject& subject, c
   return std::optional<std::string>(std::to_string(total));
 }
 
-Result<bool> Predicate::holds(const Test& test, const Facts& facts) {
-  auto left = value_of(test.subject, facts);
+Result<bool> Predicate::holds(const Test& test, const State& state) {
+  auto left = value_of(test.subject, state);
   if (!left) return left.error();
   std::optional<std::string> right;
   if (test.right) {
-    auto value = evaluate_optional(*test.right, facts.bindings);
+    auto value = evaluate_optional(*test.right, {});
     if (!value) return value.error();
     right = *value;
   }
   return compare(*left, test.comparison, right);
 }
 
-bool Predicate::holds(const SessionTest& test, const Facts& facts) {
-  const auto found = facts.endings.find(test.session);
-  if (found == facts.endings.end() || found->second.empty()) return false;
-  const Ending::Kind kind = found->second.back().kind;
-  return kind == (test.committed ? Ending::Kind::committed : Ending::Kind::aborted);
-}
-
-Result<bool> Predicate::holds(const Group& group, const Facts& facts) {
+Result<bool> Predicate::holds(const Group& group, const State& state) {
   for (const Predicate& part : group.parts) {
-    auto one = part.holds(facts);
+    auto one = part.holds(state);
     if (!one) return one;
     if (group.how == Group::How::any && *one) return true;
     if (group.how == Group::How::all && !*one) return false;

@@ -1,4 +1,4 @@
-// Predicates over what a schedule left behind: invariants, and when an anomaly has happened.
+// Predicates over the state that a schedule left behind: invariants.
 #pragma once
 
 #include <cstdint>
@@ -28,19 +28,13 @@ struct Ending {
   std::string to_string() const;
 };
 
-struct Facts {
-  const State& state;
-  const Bindings& bindings;
-  const std::map<std::string, std::vector<Ending>>& endings;  // by session, in order
-};
-
 class Predicate;
 
 // The parts of a predicate's tree; only Predicate makes and reads them.
 namespace predicate {
 
 struct Subject {
-  enum class What : std::uint8_t { key, sum, count, reference };
+  enum class What : std::uint8_t { key, sum, count };
   What what = What::key;
   std::string keyspace{default_keyspace_name};
   Operand operand;
@@ -53,11 +47,6 @@ struct Test {
   std::optional<Operand> right;  // nothing: absent
 };
 
-struct SessionTest {
-  std::string session;
-  bool committed = true;
-};
-
 struct Group {
   enum class How : std::uint8_t { all, any, none };
   How how = How::all;
@@ -66,36 +55,29 @@ struct Group {
 
 }  // namespace predicate
 
-// EXPR: TERM { and TERM } { or ... } with not and parentheses; TERM: SUBJECT OP VALUE, or SESSION
-// committed | aborted. SUBJECT: a key, sum RANGE, count RANGE (each after an optional `in
-// KEYSPACE`), or a reference.
+// EXPR: TERM { and TERM } { or ... } with not and parentheses; TERM: SUBJECT OP VALUE. SUBJECT: a
+// key, sum RANGE or count RANGE, each after an optional `in KEYSPACE`.
 class Predicate {
  public:
-  enum class Scope : std::uint8_t { state, run };  // run: references and sessions are allowed
+  static Predicate parse(TokenStream& tokens);
 
-  static Predicate parse(TokenStream& tokens, Scope scope);
-
-  // Errors: invalid_argument (a sum over something that is no integer, a reference without value).
-  Result<bool> holds(const Facts& facts) const;
-  // The sessions that it asks about.
-  void collect_sessions(std::vector<std::string>& sessions) const;
+  // Errors: invalid_argument (a sum over something that is no integer).
+  Result<bool> holds(const State& state) const;
 
  private:
   using Subject = predicate::Subject;
   using Test = predicate::Test;
-  using SessionTest = predicate::SessionTest;
   using Group = predicate::Group;
 
-  static Predicate parse_any(TokenStream& tokens, Scope scope, int depth);
-  static Predicate parse_all(TokenStream& tokens, Scope scope, int depth);
-  static Predicate parse_term(TokenStream& tokens, Scope scope, int depth);
-  static Subject parse_subject(TokenStream& tokens, Scope scope);
-  static Result<std::optional<std::string>> value_of(const Subject& subject, const Facts& facts);
-  static Result<bool> holds(const Test& test, const Facts& facts);
-  static bool holds(const SessionTest& test, const Facts& facts);
-  static Result<bool> holds(const Group& group, const Facts& facts);
+  static Predicate parse_any(TokenStream& tokens, int depth);
+  static Predicate parse_all(TokenStream& tokens, int depth);
+  static Predicate parse_term(TokenStream& tokens, int depth);
+  static Subject parse_subject(TokenStream& tokens);
+  static Result<std::optional<std::string>> value_of(const Subject& subject, const State& state);
+  static Result<bool> holds(const Test& test, const State& state);
+  static Result<bool> holds(const Group& group, const State& state);
 
-  std::variant<Test, SessionTest, Group> node_;
+  std::variant<Test, Group> node_;
 };
 
 }  // namespace isolde::lab

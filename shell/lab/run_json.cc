@@ -53,17 +53,36 @@ void add_error(Json& json, const Error& error) {
   json["message"] = error.message();
 }
 
-Json step_json(const Play& play, const StepRecord& record) {
+Json cycle_json(const DeadlockReport& report) {
+  Json cycle = Json::array();
+  for (const LockWaitEdge& edge : report.cycle) {
+    Json json{{"session", edge.waiter.label}, {"waits_for", edge.holder.label}};
+    if (edge.target.key) json["key"] = bytes_json(*edge.target.key);
+    if (edge.target.range) json["range"] = spelled(*edge.target.range);
+    cycle.push_back(std::move(json));
+  }
+  return cycle;
+}
+
+Json event_json(const Play& play, const PlayEvent& event) {
   Json json = head(play, "step");
-  json["session"] = play.script->sessions[record.step->session].name;
-  json["step"] = record.step->name;
-  json["command"] = record.step->text;
+  json["session"] = play.script->sessions[event.step->session].name;
+  json["step"] = event.step->name;
+  json["command"] = event.step->text;
+  if (event.kind == PlayEvent::Kind::deferred || event.kind == PlayEvent::Kind::blocked) {
+    json["outcome"] = event.kind == PlayEvent::Kind::blocked ? "blocked" : "deferred";
+    json["by"] = event.by;
+    return json;
+  }
+  const StepRecord& record = play.steps[*event.record];
   const Outcome& outcome = record.outcome;
   json["outcome"] = outcome.skipped ? "skipped"
                     : outcome.error ? std::string(name(outcome.error->code()))
                                     : "ok";
+  if (event.kind == PlayEvent::Kind::woken) json["woken"] = true;
   if (outcome.error) {
     add_error(json, *outcome.error);
+    if (record.deadlock) json["cycle"] = cycle_json(*record.deadlock);
   } else if (!outcome.skipped) {
     json["result"] = std::visit(ValueToJson{}, outcome.value);
   }
@@ -85,14 +104,31 @@ Json final_json(const Play& play) {
     state[shown] = value ? bytes_json(*value) : Json(nullptr);
   }
   json["state"] = std::move(state);
-  Json anomalies = Json::array();
-  for (const AnomalyRecord& anomaly : play.anomalies) {
-    anomalies.push_back(
-        Json{{"name", anomaly.definition->name},
-             {"occurs", anomaly.occurs},
-             {"prevented_by", anomaly.occurs ? Json(nullptr) : Json(anomaly.prevented_by)}});
+  return json;
+}
+
+Json edge_json(const CycleEdge& edge) {
+  Json json{{"from", edge.from.value}, {"to", edge.to.value}, {"edge", name(edge.kind)}};
+  if (edge.key) json["key"] = bytes_json(edge.key->key);
+  if (edge.range) json["range"] = spelled_range(*edge.range);
+  return json;
+}
+
+Json verdict_json(const Play& play) {
+  Json json = head(play, "verdict");
+  json["anomalies"] = Json::array();
+  for (const Phenomenon phenomenon : play.verdict.phenomena()) {
+    json["anomalies"].push_back(name(phenomenon));
   }
-  if (!anomalies.empty()) json["looked_for"] = std::move(anomalies);
+  json["serializable"] = play.verdict.serializable;
+  Json details = Json::array();
+  for (const Anomaly& anomaly : play.verdict.anomalies) {
+    Json cycle = Json::array();
+    for (const CycleEdge& edge : anomaly.cycle) cycle.push_back(edge_json(edge));
+    details.push_back(Json{
+        {"name", name(anomaly.phenomenon)}, {"cycle", std::move(cycle)}, {"text", anomaly.text}});
+  }
+  if (!details.empty()) json["details"] = std::move(details);
   return json;
 }
 
@@ -117,8 +153,8 @@ Json summary_json(const Play& play) {
 
 std::string json_lines(const Play& play) {
   std::string text;
-  for (const StepRecord& record : play.steps) text += line(step_json(play, record));
-  return text + line(final_json(play)) + line(summary_json(play));
+  for (const PlayEvent& event : play.events) text += line(event_json(play, event));
+  return text + line(final_json(play)) + line(verdict_json(play)) + line(summary_json(play));
 }
 
 }  // namespace isolde::lab

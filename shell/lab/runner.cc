@@ -4,47 +4,45 @@
 
 #include <algorithm>
 
+#include "lab/recorder.h"
 #include "lab/text.h"
 
 namespace isolde::lab {
 namespace {
 
-// Plays one schedule; every part of it that can fail says so by a PlayFailure.
+// Plays one schedule and judges it; every part of it that can fail says so by a PlayFailure.
 class Runner {
  public:
-  Runner(const Script& script, std::size_t schedule, Cell cell, Playground& playground,
-         const std::function<bool()>& stop)
+  Runner(const Script& script, std::size_t schedule, Cell cell, Playground& playground)
       : script_(script),
         schedule_(script.schedules[schedule]),
         playground_(playground),
-        stop_(stop) {
+        stage_{script, playground, cell, {}, nullptr} {
     play_.script = &script;
     play_.schedule = schedule;
     play_.cell = cell;
-    for (const SessionDefinition& session : script.sessions) {
-      sessions_.emplace_back(session.name, playground, cell, bindings_);
-    }
   }
 
-  PlayResult run() && {
-    auto failure = play_setup();
-    if (!failure) failure = play_steps();
-    for (Session& session : sessions_) {
-      session.finish();
-      play_.endings[session.name()] = session.endings();
-    }
-    if (!failure) failure = read_state();
-    if (failure) return std::move(*failure);
-    check_finals();
-    check_invariants();
-    check_outcomes();
-    look_for_anomalies();
-    return std::move(play_);
+  PlayResult run(const std::function<bool()>& stop) && {
+    playground_.database().add_observer(recorder_);
+    PlayResult result = recorded_run(stop);
+    playground_.database().remove_observer(recorder_);
+    return result;
   }
 
  private:
+  PlayResult recorded_run(const std::function<bool()>& stop) {
+    if (auto failure = play_setup()) return std::move(*failure);
+    if (auto failure = play_steps(stop)) return std::move(*failure);
+    check_finals();
+    check_invariants();
+    check_outcomes();
+    check_verdicts();
+    return std::move(play_);
+  }
+
   std::optional<PlayFailure> play_setup() {
-    Session session("setup", playground_, Cell{}, bindings_);
+    Session session("setup", stage_);
     for (const Command& command : script_.setup) {
       Outcome outcome = session.execute(command);
       const auto* put = std::get_if<PutCommand>(&command.action);
@@ -56,18 +54,25 @@ class Runner {
     return std::nullopt;
   }
 
-  std::optional<PlayFailure> play_steps() {
-    for (const std::size_t index : schedule_.steps) {
-      if (stop_ && stop_()) {
-        return PlayFailure{std::nullopt, Error(ErrorCode::cancelled, "interrupted")};
-      }
-      const Step& step = script_.steps[index];
-      Session& session = sessions_[step.session];
-      session.submit(step);
-      for (StepRecord& record : session.advance()) {
-        check_step(record);
-        play_.steps.push_back(std::move(record));
-      }
+  std::optional<PlayFailure> play_steps(const std::function<bool()>& stop) {
+    Conductor conductor(stage_);
+    if (!conductor.play(schedule_, stop)) {
+      return PlayFailure{std::nullopt, Error(ErrorCode::cancelled, "interrupted")};
+    }
+    // What happens from here on, to end what is still open, is no part of the run.
+    playground_.database().remove_observer(recorder_);
+    play_.verdict = check(recorder_->history());
+    play_.steps = conductor.steps();
+    play_.events = conductor.events();
+    play_.endings = conductor.endings();
+    auto failure = read_state();
+    if (failure) return failure;
+    for (const StepRecord& record : play_.steps) check_step(record);
+    for (const Step* step : conductor.never_played()) {
+      play_.checks.push_back({step->place, "step " + step->name, "to be played",
+                              fmt::format("session {} is still blocked when the schedule ends",
+                                          script_.sessions[step->session].name),
+                              false});
     }
     return std::nullopt;
   }
@@ -92,7 +97,7 @@ class Runner {
       if (!expectation.cells.contains(play_.cell)) continue;
       play_.checks.push_back({expectation.place, "step " + record.step->name,
                               expectation.outcome.text, to_script(record.outcome),
-                              matches(expectation.outcome, record.outcome, bindings_)});
+                              matches(expectation.outcome, record.outcome, stage_.bindings)});
     }
   }
 
@@ -126,14 +131,14 @@ class Runner {
 
   void check_final_item(const FinalExpectation::Item& item, State& unnamed,
                         std::vector<std::string>& differences) {
-    auto key = evaluate(item.key, bindings_);
+    auto key = evaluate(item.key, stage_.bindings);
     if (!key) {
       differences.push_back(fmt::format("({})", key.error().message()));
       return;
     }
     std::optional<std::string> wanted;
     if (item.value) {
-      auto value = evaluate(*item.value, bindings_);
+      auto value = evaluate(*item.value, stage_.bindings);
       if (!value) {
         differences.push_back(fmt::format("({})", value.error().message()));
         return;
@@ -156,11 +161,9 @@ class Runner {
     return fmt::format("in {} {}", spelled_short(place.first), key);
   }
 
-  Facts facts() const { return {play_.state, bindings_, play_.endings}; }
-
   void check_invariants() {
     for_each(&Expectations::invariants, [this](const InvariantExpectation& invariant) {
-      const auto held = invariant.predicate.holds(facts());
+      const auto held = invariant.predicate.holds(play_.state);
       const std::string actual = !held   ? held.error().message()
                                  : *held ? "it holds"
                                          : "it does not hold";
@@ -186,37 +189,40 @@ class Runner {
     });
   }
 
-  void look_for_anomalies() {
-    for (const AnomalyDefinition& anomaly : script_.anomalies) {
-      const auto held = anomaly.predicate.holds(facts());
-      AnomalyRecord record{&anomaly, held && *held, {}};
-      if (!record.occurs) record.prevented_by = what_prevented();
-      play_.anomalies.push_back(std::move(record));
-    }
+  void check_verdicts() {
+    const std::vector<Phenomenon> found = play_.verdict.phenomena();
+    for_each(&Expectations::verdicts, [&](const VerdictExpectation& verdict) {
+      std::vector<std::string_view> names;
+      for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
+      play_.checks.push_back(
+          {verdict.place, "verdict", verdict.text,
+           names.empty() ? "it is serializable" : fmt::format("it is {}", fmt::join(names, " ")),
+           meets(verdict, found, play_.verdict.serializable)});
+    });
   }
 
-  std::string what_prevented() const {
-    for (const StepRecord& record : play_.steps) {
-      if (record.outcome.error) return std::string(name(record.outcome.error->code()));
+  static bool meets(const VerdictExpectation& verdict, const std::vector<Phenomenon>& found,
+                    bool serializable) {
+    using Kind = VerdictExpectation::Kind;
+    switch (verdict.kind) {
+      case Kind::exactly:
+        return verdict.anomalies == found;
+      case Kind::includes:
+        return std::includes(found.begin(), found.end(), verdict.anomalies.begin(),
+                             verdict.anomalies.end());
+      case Kind::serializable:
+        return serializable;
+      case Kind::not_serializable:
+        return !serializable;
     }
-    switch (play_.cell.level) {
-      case Isolation::read_uncommitted:
-        return "private_writes";
-      case Isolation::read_committed:
-        return "committed_reads";
-      case Isolation::repeatable_read:
-      case Isolation::serializable:
-        break;
-    }
-    return "snapshot";
+    return false;
   }
 
   const Script& script_;
   const Schedule& schedule_;
   Playground& playground_;
-  const std::function<bool()>& stop_;
-  Bindings bindings_;
-  std::deque<Session> sessions_;  // as declared; a deque, for they do not move
+  Stage stage_;
+  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
   Play play_;
 };
 
@@ -230,7 +236,7 @@ std::size_t Play::passed() const {
 PlayResult play(const Script& script, std::size_t schedule, Cell cell, Playground& playground,
                 const std::function<bool()>& stop) {
   if (auto fresh = playground.restart(); !fresh) return PlayFailure{std::nullopt, fresh.error()};
-  return Runner(script, schedule, cell, playground, stop).run();
+  return Runner(script, schedule, cell, playground).run(stop);
 }
 
 }  // namespace isolde::lab

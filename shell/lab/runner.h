@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -11,6 +12,8 @@
 #include <vector>
 
 #include "lab/cell.h"
+#include "lab/checker.h"
+#include "lab/conductor.h"
 #include "lab/playground.h"
 #include "lab/script.h"
 #include "lab/session.h"
@@ -20,18 +23,10 @@ namespace isolde::lab {
 // One expectation, judged.
 struct Check {
   Place place;
-  std::string what;      // "step b4", "final", "invariant", "outcomes"
+  std::string what;      // "step b4", "final", "invariant", "outcomes", "verdict"
   std::string expected;  // as the script says it
   std::string actual;    // in the same words
   bool passed = false;
-};
-
-// Whether an anomaly that the script defines has happened, and if not, what stopped it.
-struct AnomalyRecord {
-  const AnomalyDefinition* definition = nullptr;
-  bool occurs = false;
-  // The first error code, else why the versions hid it: snapshot, committed_reads, private_writes.
-  std::string prevented_by;
 };
 
 // A finished run. Points into its script, which must outlive it.
@@ -40,13 +35,14 @@ struct Play {
   std::size_t schedule = 0;
   Cell cell;
   std::vector<CommandRecord> setup;
-  std::vector<StepRecord> steps;
+  std::vector<StepRecord> steps;  // in the order in which they began
+  std::vector<PlayEvent> events;  // in the order in which they happened
   State state;
   // What differs from the playground's origin; nothing: removed.
   std::map<std::pair<std::string, std::string>, std::optional<std::string>> changes;
   std::map<std::string, std::vector<Ending>> endings;  // by session
+  Verdict verdict;  // of the checker, on what was recorded: setup and all sessions
   std::vector<Check> checks;
-  std::vector<AnomalyRecord> anomalies;
 
   std::size_t passed() const;
   std::size_t failed() const { return checks.size() - passed(); }

@@ -17,6 +17,8 @@ namespace {
 bool returns_value(const Command& command) {
   return std::holds_alternative<GetCommand>(command.action) ||
          std::holds_alternative<ScanCommand>(command.action) ||
+         std::holds_alternative<NextCommand>(command.action) ||
+         std::holds_alternative<RetryCommand>(command.action) ||
          std::holds_alternative<AddCommand>(command.action);
 }
 
@@ -60,17 +62,21 @@ void ScriptParser::check() {
   resolve_schedules();
   check_finals();
   check_outcomes();
+  check_verdicts();
+  check_explorations();
 }
 
 void ScriptParser::check_step_uses() {
   for (const TokenStream::StepUse& use : step_uses_) {
     const auto found = steps_by_name_.find(use.step);
     if (found == steps_by_name_.end()) {
-      fail(use.place, fmt::format("there is no step {}{}; a text that begins with $ needs quotes",
-                                  use.step, did_you_mean(use.step, step_names())));
+      fail(use.place, fmt::format("there is no step {}{}{}", spelled_short(use.step),
+                                  did_you_mean(use.step, step_names()),
+                                  use.value ? "; a text that begins with $ needs quotes" : ""));
       continue;
     }
     const Step& step = script_.steps[found->second];
+    if (!use.value) continue;
     if (std::none_of(step.commands.begin(), step.commands.end(), returns_value)) {
       fail(use.place,
            fmt::format("step {} returns nothing that ${} could stand for", step.name, step.name));
@@ -82,10 +88,10 @@ void ScriptParser::check_sessions() {
   std::vector<std::string_view> names;
   names.reserve(script_.sessions.size());
   for (const SessionDefinition& session : script_.sessions) names.push_back(session.name);
-  for (const NamedPlace& use : session_uses_) {
-    if (std::find(names.begin(), names.end(), use.name) == names.end()) {
-      fail(use.place,
-           fmt::format("there is no session {}{}", use.name, did_you_mean(use.name, names)));
+  for (const TokenStream::SessionUse& use : session_uses_) {
+    if (std::find(names.begin(), names.end(), use.session) == names.end()) {
+      fail(use.place, fmt::format("there is no session {}{}", spelled_short(use.session),
+                                  did_you_mean(use.session, names)));
     }
   }
 }
@@ -153,6 +159,46 @@ void ScriptParser::check_outcomes() {
           }
         }
         all.push_back(&outcomes);
+      }
+    }
+  }
+}
+
+// An exact verdict and another line for the same cell are two opinions on one thing; several
+// `includes` are not.
+void ScriptParser::check_verdicts() {
+  using Kind = VerdictExpectation::Kind;
+  const auto exact = [](const VerdictExpectation& verdict) {
+    return verdict.kind == Kind::exactly || verdict.kind == Kind::serializable;
+  };
+  const Script& script = script_;
+  for (const Schedule& schedule : script.schedules) {
+    std::vector<const VerdictExpectation*> all;
+    for (const auto* list : {&script.expectations.verdicts, &schedule.expectations.verdicts}) {
+      for (const VerdictExpectation& verdict : *list) {
+        for (const VerdictExpectation* earlier : all) {
+          const auto cell = earlier->cells.common(verdict.cells);
+          if (!cell || (!exact(*earlier) && !exact(verdict))) continue;
+          fail(verdict.place, fmt::format("the verdict for {} is in line {} already",
+                                          cell->to_string(), earlier->place.line));
+          return;
+        }
+        all.push_back(&verdict);
+      }
+    }
+  }
+}
+
+void ScriptParser::check_explorations() {
+  const auto& all = script_.explorations;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const auto cell = all[j].cells.common(all[i].cells);
+      const auto same = [&](const auto& count) { return all[j].counts.count(count.first) != 0; };
+      if (cell && std::any_of(all[i].counts.begin(), all[i].counts.end(), same)) {
+        fail(all[i].place, fmt::format("the same is expected for {} in line {} already",
+                                       cell->to_string(), all[j].place.line));
+        return;
       }
     }
   }

@@ -11,6 +11,7 @@
 #include "lab/cell.h"
 #include "lab/command.h"
 #include "lab/outcome.h"
+#include "lab/phenomenon.h"
 #include "lab/predicate.h"
 #include "lab/source.h"
 
@@ -62,10 +63,21 @@ struct OutcomesExpectation {
   Place place;
 };
 
-// anomaly NAME when EXPR: what to look for after each run. An observation, no expectation.
-struct AnomalyDefinition {
-  std::string name;
-  Predicate predicate;
+// verdict NAME... | includes NAME... | serializable | not serializable [@ cells]: what the checker
+// says of the recorded run.
+struct VerdictExpectation {
+  enum class Kind : std::uint8_t { exactly, includes, serializable, not_serializable };
+  Kind kind = Kind::exactly;
+  std::vector<Phenomenon> anomalies;  // sorted
+  CellSet cells;
+  std::string text;
+  Place place;
+};
+
+// explore NAME=N ... [@ cells]: counts over all interleavings. Says nothing about a single run.
+struct ExploreExpectation {
+  std::map<std::string, std::size_t> counts;  // by canonical name
+  CellSet cells;
   std::string text;
   Place place;
 };
@@ -74,6 +86,7 @@ struct Expectations {
   std::vector<FinalExpectation> finals;
   std::vector<InvariantExpectation> invariants;
   std::vector<OutcomesExpectation> outcomes;
+  std::vector<VerdictExpectation> verdicts;
 };
 
 struct Schedule {
@@ -89,7 +102,7 @@ struct Script {
   std::vector<SessionDefinition> sessions;
   std::vector<Step> steps;
   Expectations expectations;  // for all schedules
-  std::vector<AnomalyDefinition> anomalies;
+  std::vector<ExploreExpectation> explorations;
   // As written; if none is, one that plays the sessions one after the other.
   std::vector<Schedule> schedules;
   // Steps with expectations that no schedule plays: worth a word to the author.

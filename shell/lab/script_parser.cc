@@ -20,22 +20,46 @@ std::size_t indent_of(std::string_view line) {
   return at;
 }
 
+// How transactions can end, as `outcomes` counts it.
+std::optional<std::string> ending_name(const Token& what, TokenStream& tokens) {
+  const bool known = what.text == "ok" || what.text == "rollback" || what.text == "unfinished" ||
+                     error_code_from_name(what.text);
+  if (known) return what.text;
+  tokens.fail(what.place, fmt::format("{} is no way for a transaction to end: ok, rollback, "
+                                      "unfinished or an error code",
+                                      spelled_short(what.text)));
+  return std::nullopt;
+}
+
+// What an exploration counts: kinds of interleavings, and anomalies.
+std::optional<std::string> exploration_name(const Token& what, TokenStream& tokens) {
+  static constexpr std::array<std::string_view, 9> counts{
+      "interleavings", "infeasible", "executed",  "serializable",        "non_serializable",
+      "blocked",       "aborted",    "deadlocks", "invariant_violations"};
+  if (std::find(counts.begin(), counts.end(), what.text) != counts.end()) return what.text;
+  if (const auto phenomenon = phenomenon_from_name(what.text))
+    return std::string(name(*phenomenon));
+  const std::string hint = did_you_mean(what.text, counts);
+  tokens.fail(what.place, fmt::format("explore counts no {}{}", spelled_short(what.text),
+                                      hint.empty() ? did_you_mean_phenomenon(what.text) : hint));
+  return std::nullopt;
+}
+
 }  // namespace
 
 ScriptParser::ScriptParser(Source source)
     : script_{std::move(source), {}, {}, {}, {}, {}, {}, {}} {}
 
-const std::array<ScriptParser::Directive, 9>& ScriptParser::directives() {
-  static const std::array<Directive, 9> table{{
+const std::array<ScriptParser::Directive, 8>& ScriptParser::directives() {
+  static const std::array<Directive, 8> table{{
       {"setup", &ScriptParser::read_setup},
       {"session", &ScriptParser::read_session},
       {"schedule", &ScriptParser::read_schedule},
       {"final", &ScriptParser::read_final},
       {"invariant", &ScriptParser::read_invariant},
       {"outcomes", &ScriptParser::read_outcomes},
-      {"anomaly", &ScriptParser::read_anomaly},
-      {"verdict", nullptr},
-      {"explore", nullptr},
+      {"verdict", &ScriptParser::read_verdict},
+      {"explore", &ScriptParser::read_explore},
   }};
   return table;
 }
@@ -83,9 +107,6 @@ void ScriptParser::read_line(std::string_view line) {
   const Directive* directive = word.is_bare() ? find_directive(word.text) : nullptr;
   if (directive == nullptr) {
     read_block_line(tokens);
-  } else if (directive->read == nullptr) {
-    tokens.fail(word.place,
-                fmt::format("this version of isolde does not understand '{}'", word.text));
   } else {
     tokens.next();
     (this->*directive->read)(tokens);
@@ -137,9 +158,6 @@ void ScriptParser::read_step_expectation(TokenStream& tokens) {
       return;
     }
   }
-  if (expectation.outcome.with) {
-    session_uses_.push_back({*expectation.outcome.with, expectation.place});
-  }
   step.expectations.push_back(std::move(expectation));
 }
 
@@ -163,7 +181,7 @@ void ScriptParser::read_block_line(TokenStream& tokens) {
     for (const Directive& directive : directives()) words.push_back(directive.word);
     const std::string shown = printable(std::string_view(word.text).substr(0, 40));
     tokens.fail(word.place, fmt::format("expected setup, session NAME, schedule, final, invariant, "
-                                        "outcomes or anomaly, found '{}'{}",
+                                        "outcomes, verdict or explore, found '{}'{}",
                                         shown, did_you_mean(word.text, words)));
   }
 }
@@ -257,7 +275,7 @@ void ScriptParser::read_invariant(TokenStream& tokens) {
   const std::size_t first = tokens.position();
   InvariantExpectation invariant;
   invariant.place = tokens.peek().place;
-  invariant.predicate = Predicate::parse(tokens, Predicate::Scope::state);
+  invariant.predicate = Predicate::parse(tokens);
   invariant.text = tokens.text_since(first);
   invariant.place.length = std::max<std::size_t>(1, invariant.text.size());
   if (tokens.accept_symbol("@")) invariant.cells = CellSet::parse(tokens);
@@ -265,28 +283,27 @@ void ScriptParser::read_invariant(TokenStream& tokens) {
   scope().invariants.push_back(std::move(invariant));
 }
 
+void ScriptParser::read_count(TokenStream& tokens, Counts& counts,
+                              std::optional<std::string> (*canonical)(const Token&, TokenStream&)) {
+  const Token what = tokens.expect_word("a name, = and a number");
+  if (!tokens.accept_symbol("=")) tokens.fail_expected("= and a number");
+  const Token number = tokens.expect_word("a number");
+  const auto count = to_integer(number.text);
+  if (tokens.failure()) return;
+  const auto name = canonical(what, tokens);
+  if (!count || *count < 0) tokens.fail(number.place, "expected a number, 0 or more");
+  if (tokens.failure() || !name) return;
+  if (!counts.emplace(*name, static_cast<std::size_t>(*count)).second) {
+    tokens.fail(what.place, fmt::format("{} is counted twice", what.text));
+  }
+}
+
 void ScriptParser::read_outcomes(TokenStream& tokens) {
   const std::size_t first = tokens.position();
   OutcomesExpectation outcomes;
   outcomes.place = tokens.peek().place;
   do {
-    const Token what = tokens.expect_word("ok=1, rollback=1, unfinished=1 or an error code");
-    if (!tokens.accept_symbol("=")) tokens.fail_expected("= and a number");
-    const Token number = tokens.expect_word("a number");
-    const auto count = to_integer(number.text);
-    if (tokens.failure()) return;
-    const bool known = what.text == "ok" || what.text == "rollback" || what.text == "unfinished" ||
-                       error_code_from_name(what.text);
-    if (!known) {
-      tokens.fail(what.place, fmt::format("{} is no way for a transaction to end: ok, rollback, "
-                                          "unfinished or an error code",
-                                          spelled_short(what.text)));
-    }
-    if (!count || *count < 0) tokens.fail(number.place, "expected a number, 0 or more");
-    if (tokens.failure()) return;
-    if (!outcomes.counts.emplace(what.text, static_cast<std::size_t>(*count)).second) {
-      tokens.fail(what.place, fmt::format("{} is counted twice", what.text));
-    }
+    read_count(tokens, outcomes.counts, ending_name);
   } while (tokens.peek().kind == Token::Kind::word);
   outcomes.text = tokens.text_since(first);
   outcomes.place.length = std::max<std::size_t>(1, outcomes.text.size());
@@ -295,32 +312,59 @@ void ScriptParser::read_outcomes(TokenStream& tokens) {
   scope().outcomes.push_back(std::move(outcomes));
 }
 
-void ScriptParser::read_anomaly(TokenStream& tokens) {
-  AnomalyDefinition anomaly;
-  const Token name = tokens.expect_word("the anomaly's name");
-  anomaly.name = name.text;
-  anomaly.place = name.place;
-  if (!tokens.failure() && !is_name(name.text, true)) {
-    tokens.fail(name.place, "an anomaly's name is made of letters, digits and -, as lost-update");
-  }
-  for (const AnomalyDefinition& other : script_.anomalies) {
-    if (other.name == name.text) tokens.fail(name.place, "this anomaly is defined already");
-  }
-  if (!tokens.accept_word("when")) tokens.fail_expected("when");
+void ScriptParser::read_verdict(TokenStream& tokens) {
+  using Kind = VerdictExpectation::Kind;
   const std::size_t first = tokens.position();
-  anomaly.predicate = Predicate::parse(tokens, Predicate::Scope::run);
-  anomaly.text = tokens.text_since(first);
-  if (!tokens.at_end()) tokens.fail_expected("and, or, or the end of the line");
-  std::vector<std::string> sessions;
-  anomaly.predicate.collect_sessions(sessions);
-  for (std::string& session : sessions) session_uses_.push_back({std::move(session), name.place});
+  VerdictExpectation verdict;
+  verdict.place = tokens.peek().place;
+  if (tokens.accept_word("serializable")) {
+    verdict.kind = Kind::serializable;
+  } else if (tokens.accept_word("not")) {
+    verdict.kind = Kind::not_serializable;
+    if (!tokens.accept_word("serializable")) tokens.fail_expected("serializable after not");
+  } else {
+    if (tokens.accept_word("includes")) verdict.kind = Kind::includes;
+    do {
+      const Token word = tokens.expect_word("serializable, not serializable, or anomalies");
+      const auto phenomenon = phenomenon_from_name(word.text);
+      if (!phenomenon) {
+        tokens.fail(word.place, fmt::format("{} is no anomaly{}", spelled_short(word.text),
+                                            did_you_mean_phenomenon(word.text)));
+        break;
+      }
+      verdict.anomalies.push_back(*phenomenon);
+    } while (tokens.peek().kind == Token::Kind::word);
+    std::sort(verdict.anomalies.begin(), verdict.anomalies.end());
+  }
+  verdict.text = tokens.text_since(first);
+  verdict.place.length = std::max<std::size_t>(1, verdict.text.size());
+  if (tokens.accept_symbol("@")) verdict.cells = CellSet::parse(tokens);
+  if (!tokens.at_end())
+    tokens.fail_expected("another anomaly, @ and cells, or the end of the line");
+  scope().verdicts.push_back(std::move(verdict));
+}
+
+void ScriptParser::read_explore(TokenStream& tokens) {
+  const std::size_t first = tokens.position();
+  ExploreExpectation explore;
+  explore.place = tokens.peek().place;
+  do {
+    read_count(tokens, explore.counts, exploration_name);
+  } while (tokens.peek().kind == Token::Kind::word);
+  explore.text = tokens.text_since(first);
+  explore.place.length = std::max<std::size_t>(1, explore.text.size());
+  if (tokens.accept_symbol("@")) explore.cells = CellSet::parse(tokens);
+  if (!tokens.at_end()) tokens.fail_expected("another count, @ and cells, or the end of the line");
   block_ = Block::none;
-  script_.anomalies.push_back(std::move(anomaly));
+  script_.explorations.push_back(std::move(explore));
 }
 
 void ScriptParser::finish_line(const TokenStream& tokens) {
   if (tokens.failure()) errors_.push_back(*tokens.failure());
-  step_uses_.insert(step_uses_.end(), tokens.step_uses().begin(), tokens.step_uses().end());
+  const auto& steps = tokens.step_uses();
+  step_uses_.insert(step_uses_.end(), steps.begin(), steps.end());
+  const auto& sessions = tokens.session_uses();
+  session_uses_.insert(session_uses_.end(), sessions.begin(), sessions.end());
 }
 
 void ScriptParser::fail(const Place& place, std::string message) {

@@ -24,14 +24,14 @@ class ScriptParser {
   using Reader = void (ScriptParser::*)(TokenStream&);
   struct Directive {
     std::string_view word;
-    Reader read;  // nullptr: a word of later versions
+    Reader read;
   };
   struct NamedPlace {
     std::string name;
     Place place;
   };
 
-  static const std::array<Directive, 9>& directives();
+  static const std::array<Directive, 8>& directives();
   static const Directive* find_directive(std::string_view word);
 
   void read_story();
@@ -50,7 +50,12 @@ class ScriptParser {
   void read_final_items(TokenStream& tokens, FinalExpectation& final);
   void read_invariant(TokenStream& tokens);
   void read_outcomes(TokenStream& tokens);
-  void read_anomaly(TokenStream& tokens);
+  void read_verdict(TokenStream& tokens);
+  void read_explore(TokenStream& tokens);
+  // `NAME=N`, for outcomes and explore; `known` says which names there are.
+  using Counts = std::map<std::string, std::size_t>;
+  static void read_count(TokenStream& tokens, Counts& counts,
+                         std::optional<std::string> (*canonical)(const Token&, TokenStream&));
 
   // The expectations that a line now belongs to: the last schedule's, or all schedules'.
   Expectations& scope();
@@ -63,6 +68,8 @@ class ScriptParser {
   void resolve_schedules();
   void check_finals();
   void check_outcomes();
+  void check_verdicts();
+  void check_explorations();
   std::vector<std::string_view> step_names() const;
 
   Script script_;
@@ -73,7 +80,7 @@ class ScriptParser {
   std::map<std::string, std::size_t, std::less<>> steps_by_name_;
   std::vector<std::vector<NamedPlace>> schedule_steps_;  // by schedule, not yet resolved
   std::vector<TokenStream::StepUse> step_uses_;
-  std::vector<NamedPlace> session_uses_;
+  std::vector<TokenStream::SessionUse> session_uses_;
 };
 
 }  // namespace isolde::lab

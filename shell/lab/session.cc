@@ -22,6 +22,11 @@ Value value_of(const std::optional<std::string_view>& found) {
   return std::string(*found);
 }
 
+bool passes(const ScanCommand& scan, std::string_view value,
+            const std::optional<std::string>& wanted) {
+  return !scan.where || compare(std::string(value), scan.where->comparison, wanted);
+}
+
 // Collects what a scan, count or sum returns.
 struct Gathering {
   const ScanCommand& scan;
@@ -32,7 +37,7 @@ struct Gathering {
   std::optional<Error> failure;
 
   bool operator()(std::string_view key, std::string_view value) {
-    if (scan.where && !compare(std::string(value), scan.where->comparison, wanted)) return true;
+    if (!passes(scan, value, wanted)) return true;
     ++count;
     if (scan.what == ScanCommand::What::entries) {
       entries.emplace_back(std::string(key), std::string(value));
@@ -64,65 +69,109 @@ struct Gathering {
 
 }  // namespace
 
-std::vector<StepRecord> Session::advance() {
-  std::vector<StepRecord> finished;
-  while (!queue_.empty()) {
-    const Step* step = queue_.front();
-    queue_.pop_front();
-    finished.push_back(play(*step));
-  }
-  return finished;
-}
-
-StepRecord Session::play(const Step& step) {
-  StepRecord record;
+void Session::play(const Step& step, StepRecord& record) {
   record.step = &step;
   record.outcome = Outcome::skip();
-  bindings_.erase(step.name);
-  for (const Command& command : step.commands) {
-    record.commands.push_back({&command, execute(command)});
-    const Outcome& outcome = record.commands.back().outcome;
-    if (outcome.error) {
-      record.outcome = outcome;
-      break;  // the rest would only repeat that the transaction has ended
-    }
-    if (outcome.skipped) continue;
-    record.outcome.skipped = false;
-    if (!std::holds_alternative<std::monostate>(outcome.value)) {
-      record.outcome.value = outcome.value;
-      // At once: the commands of a step may refer to what it returned itself.
-      bindings_[step.name] = outcome.value;
+  stage_.bindings.erase(step.name);
+  since_begin_.push_back({&step, 0, step.commands.size()});
+  for (std::size_t i = 0; i < step.commands.size() && !stopped_; ++i) {
+    const Command& command = step.commands[i];
+    const bool begins = std::holds_alternative<BeginCommand>(command.action);
+    const bool retries = std::holds_alternative<RetryCommand>(command.action);
+    if (retries) since_begin_.back().to = i;
+    const auto wanted = holds(command);
+    const bool again = retries && aborted_ && wanted && *wanted;
+    if (!(again ? play_again(record) : play_command(step, command, record))) return;
+    if (begins && record.commands.back().outcome.ok()) {
+      since_begin_.assign(1, {&step, i, step.commands.size()});
+    } else if (retries) {
+      since_begin_.push_back({&step, i + 1, step.commands.size()});
     }
   }
-  return record;
+}
+
+bool Session::play_command(const Step& step, const Command& command, StepRecord& record) {
+  record.current = &command;
+  Outcome outcome = execute(command);
+  if (stopped_) return false;  // what it did is no part of the play any more
+  record.current = nullptr;
+  record.commands.push_back({&command, outcome});
+  if (outcome.error) {
+    record.outcome = std::move(outcome);
+    return false;  // the rest would only repeat that the transaction has ended
+  }
+  if (outcome.skipped) return true;
+  record.outcome.skipped = false;
+  if (!std::holds_alternative<std::monostate>(outcome.value)) {
+    // At once: the commands of a step may refer to what it returned itself.
+    stage_.bindings[step.name] = outcome.value;
+    stage_.bindings[record.step->name] = outcome.value;
+    record.outcome.value = std::move(outcome.value);
+  }
+  return true;
+}
+
+// As the loop around a transaction would: from its begin, whatever it had read is read anew. An
+// operation that failed alone ends its step, as it did before; an abort ends the retry.
+bool Session::play_again(StepRecord& record) {
+  const std::vector<Stretch> stretches = since_begin_;
+  for (const Stretch& stretch : stretches) {
+    stage_.bindings.erase(stretch.step->name);
+    for (std::size_t i = stretch.from; i < stretch.to && !stopped_; ++i) {
+      if (play_command(*stretch.step, stretch.step->commands[i], record)) continue;
+      if (aborted_) return false;
+      record.outcome = Outcome::of({});
+      break;
+    }
+  }
+  return true;
+}
+
+std::vector<Ending> Session::endings() const {
+  std::vector<Ending> endings = endings_;
+  if (txn_) endings.push_back({Ending::Kind::unfinished, std::nullopt});
+  return endings;
 }
 
 void Session::finish() {
-  if (!txn_) return;
+  forget_transaction();
+  stopped_ = false;
+}
+
+void Session::forget_transaction() {
+  cursors_.clear();
+  savepoints_.clear();
+  timeout_.reset();
   txn_.reset();
-  endings_.push_back({Ending::Kind::unfinished, std::nullopt});
 }
 
 Result<bool> Session::holds(const Command::Condition& condition) const {
-  auto left = evaluate_optional(condition.left, bindings_);
+  auto left = evaluate_optional(condition.left, stage_.bindings);
   if (!left) return left.error();
   std::optional<std::string> right;
   if (condition.right) {
-    auto value = evaluate_optional(*condition.right, bindings_);
+    auto value = evaluate_optional(*condition.right, stage_.bindings);
     if (!value) return value.error();
     right = *value;
   }
   return compare(*left, condition.comparison, right);
 }
 
-Outcome Session::execute(const Command& command) {
+Result<bool> Session::holds(const Command& command) const {
   for (const Command::Condition& condition : command.conditions) {
     auto held = holds(condition);
-    if (!held) return Outcome::failed(held.error());
-    if (!*held) return Outcome::skip();
+    if (!held || !*held) return held;
   }
+  return true;
+}
+
+Outcome Session::execute(const Command& command) {
+  auto wanted = holds(command);
+  if (!wanted) return Outcome::failed(wanted.error());
+  if (!*wanted) return Outcome::skip();
   Outcome outcome =
       std::visit([&](const auto& action) { return run(command, action); }, command.action);
+  if (stage_.turns != nullptr) stage_.turns->pause();
   note_end(outcome);
   return outcome;
 }
@@ -130,8 +179,7 @@ Outcome Session::execute(const Command& command) {
 // An error may have ended the transaction; only the transaction itself knows.
 void Session::note_end(const Outcome& outcome) {
   if (!txn_ || txn_->active()) return;
-  txn_.reset();
-  savepoints_.clear();
+  forget_transaction();
   if (outcome.error) {
     aborted_ = true;
     endings_.push_back({Ending::Kind::aborted, outcome.error->code()});
@@ -152,17 +200,21 @@ Outcome Session::run(const Command&, const BeginCommand& begin) {
     return invalid(
         fmt::format("session {} has a transaction open; commit or roll it back first", name_));
   }
-  TransactionOptions options;
-  options.isolation = begin.level.value_or(cell_.level);
-  options.locking = begin.locking.value_or(cell_.locking);
-  options.read_only = begin.read_only;
-  options.label = name_;
-  auto txn = playground_.database().begin(options);
+  auto txn = stage_.playground.database().begin(options(begin));
   if (!txn) return Outcome::failed(txn.error());
   txn_.emplace(std::move(*txn));
+  timeout_ = begin.timeout;
   aborted_ = false;
-  savepoints_.clear();
   return Outcome::of({});
+}
+
+TransactionOptions Session::options(const BeginCommand& begin) const {
+  TransactionOptions options;
+  options.isolation = begin.level.value_or(stage_.cell.level);
+  options.locking = begin.locking.value_or(stage_.cell.locking);
+  options.read_only = begin.read_only;
+  options.label = name_;
+  return options;
 }
 
 Outcome Session::run(const Command&, const CommitCommand&) {
@@ -223,23 +275,80 @@ Result<Savepoint> Session::find_savepoint(const std::string& name) const {
   return Error(ErrorCode::invalid_argument, fmt::format("there is no savepoint {}", name));
 }
 
+Result<Keyspace> Session::keyspace_of(const Command& command) const {
+  return stage_.playground.find(command.keyspace ? std::string_view(*command.keyspace)
+                                                 : default_keyspace_name);
+}
+
+Outcome Session::run(const Command& command, const OpenCommand& open) {
+  if (!txn_) return not_in_transaction("open");
+  if (cursors_.count(open.cursor) != 0) {
+    return invalid(fmt::format("cursor {} is open already; close it first", open.cursor));
+  }
+  auto keyspace = keyspace_of(command);
+  if (!keyspace) return Outcome::failed(keyspace.error());
+  auto range = evaluate(open.scan.range, stage_.bindings);
+  if (!range) return Outcome::failed(range.error());
+  auto wanted = wanted_by(open.scan);
+  if (!wanted) return Outcome::failed(wanted.error());
+  auto cursor = txn_->cursor(*keyspace, *range, options_of(open.scan));
+  if (!cursor) return Outcome::failed(cursor.error());
+  cursors_.emplace(open.cursor, OpenCursor{std::move(*cursor), &open.scan, *wanted, 0});
+  return Outcome::of({});
+}
+
+Outcome Session::run(const Command&, const NextCommand& next) {
+  if (!txn_) return not_in_transaction("next");
+  const auto found = cursors_.find(next.cursor);
+  if (found == cursors_.end()) return invalid(fmt::format("there is no cursor {}", next.cursor));
+  OpenCursor& open = found->second;
+  while (!open.scan->limit || open.given < *open.scan->limit) {
+    auto entry = open.cursor.next();
+    if (!entry) return Outcome::failed(entry.error());
+    if (!*entry) break;
+    const auto& [key, value] = **entry;
+    if (!passes(*open.scan, value, open.wanted)) continue;
+    ++open.given;
+    return Outcome::of(Entries{{std::string(key), std::string(value)}});
+  }
+  return Outcome::of(Entries{});
+}
+
+Outcome Session::run(const Command&, const CloseCommand& close) {
+  if (!txn_) return not_in_transaction("close");
+  if (cursors_.erase(close.cursor) == 0) {
+    return invalid(fmt::format("there is no cursor {}", close.cursor));
+  }
+  return Outcome::of({});
+}
+
+Outcome Session::run(const Command&, const WaitCommand& wait) {
+  const auto& sessions = stage_.script.sessions;
+  const auto other = std::find_if(sessions.begin(), sessions.end(), [&](const auto& session) {
+    return session.name == wait.session;
+  });
+  stage_.turns->wait_for(static_cast<std::size_t>(other - sessions.begin()));
+  return Outcome::of({});
+}
+
+// Reached only where there is nothing to run again.
+Outcome Session::run(const Command&, const RetryCommand&) { return Outcome::skip(); }
+
 Outcome Session::run(const Command&, const KeyspaceCommand& keyspace) {
-  return outcome_of(playground_.create(keyspace.keyspace));
+  return outcome_of(stage_.playground.create(keyspace.keyspace));
 }
 
 Outcome Session::run(const Command&, const CheckpointCommand&) {
-  return outcome_of(playground_.database().checkpoint());
+  return outcome_of(stage_.playground.database().checkpoint());
 }
 
 template <typename KeyCommand>
 Outcome Session::run(const Command& command, const KeyCommand& key_command) {
   if (!txn_ && aborted_) return not_in_transaction(command.text);
-  auto keyspace = playground_.find(command.keyspace ? std::string_view(*command.keyspace)
-                                                    : default_keyspace_name);
+  auto keyspace = keyspace_of(command);
   if (!keyspace) return Outcome::failed(keyspace.error());
   if (txn_) return apply(*txn_, *keyspace, key_command);
-  auto txn = playground_.database().begin(
-      {.isolation = cell_.level, .locking = cell_.locking, .label = name_});
+  auto txn = stage_.playground.database().begin(options({}));
   if (!txn) return Outcome::failed(txn.error());
   Outcome outcome = apply(*txn, *keyspace, key_command);
   if (outcome.error) return outcome;
@@ -249,7 +358,7 @@ Outcome Session::run(const Command& command, const KeyCommand& key_command) {
 }
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const GetCommand& get) const {
-  auto key = evaluate(get.key, bindings_);
+  auto key = evaluate(get.key, stage_.bindings);
   if (!key) return Outcome::failed(key.error());
   auto found = get.mode == ReadMode::plain ? txn.get(keyspace, *key)
                : get.mode == ReadMode::for_update
@@ -260,9 +369,9 @@ Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const GetComm
 }
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const PutCommand& put) const {
-  auto key = evaluate(put.key, bindings_);
+  auto key = evaluate(put.key, stage_.bindings);
   if (!key) return Outcome::failed(key.error());
-  auto value = evaluate(put.value, bindings_);
+  auto value = evaluate(put.value, stage_.bindings);
   if (!value) return Outcome::failed(value.error());
   return outcome_of(put.insert ? txn.insert(keyspace, *key, *value)
                                : txn.put(keyspace, *key, *value));
@@ -270,15 +379,15 @@ Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const PutComm
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace,
                        const EraseCommand& erase) const {
-  auto key = evaluate(erase.key, bindings_);
+  auto key = evaluate(erase.key, stage_.bindings);
   if (!key) return Outcome::failed(key.error());
   return outcome_of(txn.erase(keyspace, *key));
 }
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const AddCommand& add) const {
-  auto key = evaluate(add.key, bindings_);
+  auto key = evaluate(add.key, stage_.bindings);
   if (!key) return Outcome::failed(key.error());
-  auto text = evaluate(add.delta, bindings_);
+  auto text = evaluate(add.delta, stage_.bindings);
   if (!text) return Outcome::failed(text.error());
   const auto delta = to_integer(*text);
   if (!delta) return invalid(fmt::format("add takes an integer, not {}", spelled_short(*text)));
@@ -289,30 +398,39 @@ Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const AddComm
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace,
                        const CompareAndSetCommand& cas) const {
-  auto key = evaluate(cas.key, bindings_);
+  auto key = evaluate(cas.key, stage_.bindings);
   if (!key) return Outcome::failed(key.error());
-  auto expected = evaluate(cas.expected, bindings_);
+  auto expected = evaluate(cas.expected, stage_.bindings);
   if (!expected) return Outcome::failed(expected.error());
-  auto value = evaluate(cas.value, bindings_);
+  auto value = evaluate(cas.value, stage_.bindings);
   if (!value) return Outcome::failed(value.error());
   return outcome_of(txn.compare_and_set(keyspace, *key, *expected, *value));
 }
 
-Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const ScanCommand& scan) const {
-  auto range = evaluate(scan.range, bindings_);
-  if (!range) return Outcome::failed(range.error());
-  Gathering gathering{scan, std::nullopt, {}, 0, 0, std::nullopt};
-  if (scan.where) {
-    auto wanted = evaluate(scan.where->operand, bindings_);
-    if (!wanted) return Outcome::failed(wanted.error());
-    gathering.wanted = *wanted;
-  }
+Result<std::optional<std::string>> Session::wanted_by(const ScanCommand& scan) const {
+  if (!scan.where) return std::optional<std::string>();
+  auto wanted = evaluate(scan.where->operand, stage_.bindings);
+  if (!wanted) return wanted.error();
+  return std::optional<std::string>(*wanted);
+}
+
+ScanOptions Session::options_of(const ScanCommand& scan) {
   ScanOptions options;
   options.reverse = scan.reverse;
   options.mode = scan.mode;
   options.lock_wait = scan.lock_wait;
   // A limit counts what `where` lets through, so only without one can the engine apply it.
   if (!scan.where) options.limit = scan.limit;
+  return options;
+}
+
+Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const ScanCommand& scan) const {
+  auto range = evaluate(scan.range, stage_.bindings);
+  if (!range) return Outcome::failed(range.error());
+  auto wanted = wanted_by(scan);
+  if (!wanted) return Outcome::failed(wanted.error());
+  Gathering gathering{scan, *wanted, {}, 0, 0, std::nullopt};
+  const ScanOptions options = options_of(scan);
   if (scan.limit != std::size_t{0}) {
     auto scanned = txn.scan(keyspace, *range, options,
                             [&](std::string_view key, std::string_view value) -> bool {

@@ -1,7 +1,7 @@
-// One session of a script: a queue of steps, and the transaction that they run in.
+// One session of a script: its steps, one after the other, and the transaction that they run in.
 #pragma once
 
-#include <deque>
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,6 +14,7 @@
 #include "lab/playground.h"
 #include "lab/predicate.h"
 #include "lab/script.h"
+#include "lab/turns.h"
 
 namespace isolde::lab {
 
@@ -23,41 +24,70 @@ struct CommandRecord {
   Outcome outcome;
 };
 
-// A step that has been played. Its outcome is the error that stopped it, else skipped if all of its
-// commands were, else success with the last value that one of them returned.
+// A step that is played, or has been. Its outcome is the error that stopped it, else skipped if all
+// of its commands were, else success with the last value that one of them returned.
 struct StepRecord {
   const Step* step = nullptr;
-  std::vector<CommandRecord> commands;
+  std::vector<CommandRecord> commands;  // a retry has those that it ran again
+  const Command* current = nullptr;     // while it is played: what it is at
   Outcome outcome;
+  std::optional<DeadlockReport> deadlock;  // it was the victim
 };
 
-// Executes the commands of one session in order. Steps are submitted to its queue and advance()
-// plays what can be played; under optimistic locking that is everything, at once, in the caller's
-// thread.
+// What the sessions of a play share.
+struct Stage {
+  const Script& script;
+  Playground& playground;
+  Cell cell;
+  Bindings bindings;
+  Turns* turns = nullptr;  // nothing: alone, as setup is
+};
+
+// Executes the commands of one session in order.
 //
-// Outside a transaction each command commits by itself. After an abort nothing does, until `begin`
-// or `rollback`: a script must not go on as if its transaction were still there.
+// Outside a transaction each command commits by itself. After an abort nothing does, until `begin`,
+// `rollback` or `retry`: a script must not go on as if its transaction were still there.
 //
-// Not thread-safe. The playground and the bindings must outlive it; destruction rolls back.
+// Not thread-safe: it runs in its own thread, while it has the turn (see Turns). The stage must
+// outlive it; destruction rolls back.
 class Session {
  public:
-  Session(std::string name, Playground& playground, Cell cell, Bindings& bindings)
-      : name_(std::move(name)), playground_(playground), cell_(cell), bindings_(bindings) {}
+  Session(std::string name, Stage& stage) : name_(std::move(name)), stage_(stage) {}
 
   const std::string& name() const noexcept { return name_; }
 
-  void submit(const Step& step) { queue_.push_back(&step); }
-  // Plays the queued steps; returns those that have finished.
-  std::vector<StepRecord> advance();
+  // Plays a step into `record`, which is up to date whenever another session has the turn.
+  void play(const Step& step, StepRecord& record);
+  Outcome execute(const Command& command);
+
+  // How its transactions ended that `begin` started, in order; the open one is unfinished.
+  std::vector<Ending> endings() const;
+  bool in_transaction() const noexcept { return txn_.has_value(); }
+  // Whether its waits for locks end by themselves.
+  bool has_timeout() const noexcept { return timeout_.has_value(); }
+  // Nothing more of the step that it is in shall be executed.
+  void stop() noexcept { stopped_ = true; }
   // Rolls back what is still open when the schedule is over.
   void finish();
 
-  Outcome execute(const Command& command);
-  // How its transactions ended that `begin` started, in order.
-  const std::vector<Ending>& endings() const noexcept { return endings_; }
-
  private:
-  StepRecord play(const Step& step);
+  // Commands of a step, for retry.
+  struct Stretch {
+    const Step* step = nullptr;
+    std::size_t from = 0;
+    std::size_t to = 0;
+  };
+  struct OpenCursor {
+    Cursor cursor;
+    const ScanCommand* scan;
+    std::optional<std::string> wanted;  // of its `where`
+    std::size_t given = 0;
+  };
+
+  // False if the step is over.
+  bool play_command(const Step& step, const Command& command, StepRecord& record);
+  bool play_again(StepRecord& record);
+  Result<bool> holds(const Command& command) const;
   Result<bool> holds(const Command::Condition& condition) const;
 
   Outcome run(const Command& command, const BeginCommand& begin);
@@ -65,6 +95,11 @@ class Session {
   Outcome run(const Command& command, const RollbackCommand& rollback);
   Outcome run(const Command& command, const SavepointCommand& savepoint);
   Outcome run(const Command& command, const ReleaseCommand& release);
+  Outcome run(const Command& command, const OpenCommand& open);
+  Outcome run(const Command& command, const NextCommand& next);
+  Outcome run(const Command& command, const CloseCommand& close);
+  Outcome run(const Command& command, const WaitCommand& wait);
+  Outcome run(const Command& command, const RetryCommand& retry);
   Outcome run(const Command& command, const KeyspaceCommand& keyspace);
   Outcome run(const Command& command, const CheckpointCommand& checkpoint);
   // The commands that read or write keys.
@@ -78,19 +113,25 @@ class Session {
   Outcome apply(Transaction& txn, const Keyspace& keyspace, const CompareAndSetCommand& cas) const;
   Outcome apply(Transaction& txn, const Keyspace& keyspace, const ScanCommand& scan) const;
 
+  TransactionOptions options(const BeginCommand& begin) const;
   Outcome not_in_transaction(std::string_view what) const;
   Result<Savepoint> find_savepoint(const std::string& name) const;
+  Result<Keyspace> keyspace_of(const Command& command) const;
+  Result<std::optional<std::string>> wanted_by(const ScanCommand& scan) const;
+  static ScanOptions options_of(const ScanCommand& scan);
+  void forget_transaction();
   void note_end(const Outcome& outcome);
 
   std::string name_;
-  Playground& playground_;
-  Cell cell_;
-  Bindings& bindings_;
-  std::deque<const Step*> queue_;
+  Stage& stage_;
   std::optional<Transaction> txn_;
+  std::map<std::string, OpenCursor> cursors_;         // of txn_: they go first
+  std::optional<std::chrono::milliseconds> timeout_;  // of txn_
   bool aborted_ = false;  // its transaction was ended by an error that nobody acknowledged yet
   std::vector<std::pair<std::string, Savepoint>> savepoints_;  // outermost first
   std::vector<Ending> endings_;
+  std::vector<Stretch> since_begin_;  // what a retry would run again
+  bool stopped_ = false;
 };
 
 }  // namespace isolde::lab

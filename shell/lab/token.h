@@ -53,9 +53,17 @@ class TokenStream {
   struct StepUse {
     std::string step;
     Place place;
+    bool value = true;  // refers to what it returned, not only to the step
   };
   void note_step_use(StepUse use) { step_uses_.push_back(std::move(use)); }
   const std::vector<StepUse>& step_uses() const noexcept { return step_uses_; }
+  // The same for sessions.
+  struct SessionUse {
+    std::string session;
+    Place place;
+  };
+  void note_session_use(SessionUse use) { session_uses_.push_back(std::move(use)); }
+  const std::vector<SessionUse>& session_uses() const noexcept { return session_uses_; }
 
   void fail(const Place& place, std::string message);
   // At the next token: "expected a key, found ';'".
@@ -80,6 +88,7 @@ class TokenStream {
   Token end_;
   std::size_t position_ = 0;
   std::vector<StepUse> step_uses_;
+  std::vector<SessionUse> session_uses_;
   std::optional<ScriptError> failure_;
   bool wants_advice_ = false;
 };

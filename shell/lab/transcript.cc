@@ -14,9 +14,10 @@ namespace {
 
 constexpr std::string_view red = "31";
 constexpr std::string_view green = "32";
+constexpr std::string_view yellow = "33";
 constexpr std::string_view bold = "1";
 constexpr std::string_view dim = "2";
-constexpr std::array<std::string_view, 6> session_colors{"36", "33", "35", "34", "96", "95"};
+constexpr std::array<std::string_view, 5> session_colors{"36", "35", "34", "96", "95"};
 constexpr std::size_t gap = 2;           // between lanes
 constexpr std::size_t shown_bytes = 48;  // of a value
 
@@ -50,6 +51,20 @@ std::string last_line_of(std::string text) {
   return text + '\n';
 }
 
+// "A waits for y, held by B; B waits for x, held by A."
+std::string deadlock_sentence(const DeadlockReport& report) {
+  std::vector<std::string> edges;
+  for (const LockWaitEdge& edge : report.cycle) {
+    const LockTarget& target = edge.target;
+    const std::string what = target.key     ? spelled_short(*target.key)
+                             : target.range ? spelled(*target.range)
+                                            : std::string("a lock");
+    edges.push_back(fmt::format("{} waits for {}, {} by {}", edge.waiter.label, what,
+                                edge.queued ? "asked for before" : "held", edge.holder.label));
+  }
+  return fmt::format("{}. {}", fmt::join(edges, "; "), report.reason);
+}
+
 // Draws the lanes of one run. Every session of the script has one, in the order of the script.
 class Lanes {
  public:
@@ -63,7 +78,7 @@ class Lanes {
 
   std::string draw() const {
     std::string text = header();
-    for (const StepRecord& record : play_.steps) text += row(record);
+    for (const PlayEvent& event : play_.events) text += row(event);
     return text;
   }
 
@@ -82,32 +97,55 @@ class Lanes {
     return last_line_of(names) + last_line_of(rules);
   }
 
-  std::string row(const StepRecord& record) const {
-    const std::size_t session = record.step->session;
-    const std::string margin(indent + session * (width_ + gap), ' ');
-    const std::string label = record.step->name + ' ';
+  std::string row(const PlayEvent& event) const {
+    if (!event.record) {
+      return line(*event.step, true, printable(event.step->text) + " → deferred", yellow);
+    }
+    const StepRecord& record = play_.steps[*event.record];
+    const Step& step = *record.step;
     std::string text;
-    bool first = true;
-    for (const CommandRecord& command : record.commands) {
-      const std::string line =
-          fmt::format("{} → {}", printable(command.command->text), shown(command.outcome));
-      const std::size_t lead = display_width(label);
-      for (const std::string& piece : wrapped(line, width_ - std::min(width_ - 2, lead))) {
-        std::string shown_piece = first ? label : std::string(lead, ' ');
-        shown_piece += piece;
-        const std::string_view paint = command.outcome.error ? red : color(session);
-        text += margin;
-        text += painted(shown_piece, paint, style_);
-        text += '\n';
-        first = false;
-      }
+    for (std::size_t i = event.from; i < event.to; ++i) {
+      const CommandRecord& command = record.commands[i];
+      const bool woken = i == event.from && event.kind == PlayEvent::Kind::woken;
+      text += line(step, i == event.from,
+                   fmt::format("{}{} → {}", woken ? "woken: " : "",
+                               printable(command.command->text), shown(command.outcome)),
+                   command.outcome.error ? red : color(step.session));
+    }
+    if (event.kind == PlayEvent::Kind::blocked) {
+      text +=
+          line(step, event.from == event.to,
+               fmt::format("{} → blocked{}", printable(event.waiting->text), by(event)), yellow);
+      return text + (record.outcome.blocked->finished ? std::string() : unmet(record));
     }
     if (record.outcome.error) {
-      const std::string& name = play_.script->sessions[session].name;
+      const std::string& name = play_.script->sessions[step.session].name;
       text +=
-          indented(evidence_sentence(*record.outcome.error, name, playground_), 6, style_.width);
+          indented(record.deadlock ? deadlock_sentence(*record.deadlock)
+                                   : evidence_sentence(*record.outcome.error, name, playground_),
+                   6, style_.width);
     }
     return text + unmet(record);
+  }
+
+  static std::string by(const PlayEvent& event) {
+    return event.by.empty() ? "" : fmt::format(" by {}", fmt::join(event.by, " "));
+  }
+
+  // One command in the lane of its session; the first of a step after the step's name.
+  std::string line(const Step& step, bool first, const std::string& what,
+                   std::string_view paint) const {
+    const std::string margin(indent + step.session * (width_ + gap), ' ');
+    const std::string label = step.name + ' ';
+    const std::size_t lead = display_width(label);
+    std::string text;
+    for (const std::string& piece : wrapped(what, width_ - std::min(width_ - 2, lead))) {
+      text += margin;
+      text += painted((first ? label : std::string(lead, ' ')) + piece, paint, style_);
+      text += '\n';
+      first = false;
+    }
+    return text;
   }
 
   static std::string shown(const Outcome& outcome) {
@@ -160,6 +198,27 @@ std::string setup_lines(const Play& play, const TranscriptStyle& style) {
   return painted(indented(text, 2, style.width), dim, style) + '\n';
 }
 
+std::string names_of(const std::vector<Phenomenon>& phenomena) {
+  std::vector<std::string_view> names;
+  for (const Phenomenon phenomenon : phenomena) names.push_back(name(phenomenon));
+  return names.empty() ? "serializable" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+// What the checker found, and of each kind of anomaly the first one told.
+std::string verdict_lines(const Play& play, const TranscriptStyle& style) {
+  const std::vector<Phenomenon> found = play.verdict.phenomena();
+  std::string text = painted(indented("verdict: " + names_of(found), 2, style.width),
+                             found.empty() ? green : red, style);
+  for (const Phenomenon phenomenon : found) {
+    for (const Anomaly& anomaly : play.verdict.anomalies) {
+      if (anomaly.phenomenon != phenomenon) continue;
+      text += indented(printable(anomaly.text), 6, style.width);
+      break;
+    }
+  }
+  return text;
+}
+
 std::string final_lines(const Play& play, const TranscriptStyle& style) {
   constexpr std::size_t most_shown = 12;
   std::vector<std::string> parts;
@@ -179,15 +238,7 @@ std::string final_lines(const Play& play, const TranscriptStyle& style) {
                         2, style.width);
     }
   }
-  for (const AnomalyRecord& anomaly : play.anomalies) {
-    const std::string_view name = anomaly.definition->name;
-    block += "  ";
-    block += anomaly.occurs ? painted(fmt::format("{} happened", name), red, style)
-                            : painted(fmt::format("{} prevented by {}", name, anomaly.prevented_by),
-                                      green, style);
-    block += '\n';
-  }
-  return block;
+  return block + verdict_lines(play, style);
 }
 
 // Failed checks with their place in the script; of those that passed only the number.
@@ -219,9 +270,7 @@ std::string endings_of(const Play& play) {
     const auto found = play.endings.find(session.name);
     if (found == play.endings.end()) continue;
     for (const Ending& ending : found->second) {
-      parts.push_back(
-          fmt::format("{} {}", session.name,
-                      ending.kind == Ending::Kind::aborted ? "aborted" : ending.to_string()));
+      parts.push_back(fmt::format("{} {}", session.name, ending.to_string()));
     }
   }
   return fmt::format("{}", fmt::join(parts, ", "));
@@ -239,21 +288,12 @@ std::vector<std::size_t> column_widths(const std::vector<std::vector<std::string
 
 std::vector<std::vector<std::string>> table_rows(const std::vector<Play>& plays,
                                                  const TranscriptStyle& style) {
-  std::vector<std::vector<std::string>> rows{{"level", "locking"}};
-  for (const AnomalyDefinition& anomaly : plays.front().script->anomalies) {
-    rows.front().push_back(anomaly.name);
-  }
-  rows.front().emplace_back("transactions");
+  std::vector<std::vector<std::string>> rows{{"level", "locking", "verdict", "transactions"}};
   std::set<Locking> lockings;
   for (const Play& play : plays) {
     lockings.insert(play.cell.locking);
-    std::vector<std::string> row{std::string(name(play.cell.level)),
-                                 std::string(name(play.cell.locking))};
-    for (const AnomalyRecord& anomaly : play.anomalies) {
-      row.push_back(anomaly.occurs ? "happens" : "prevented by " + anomaly.prevented_by);
-    }
-    row.push_back(endings_of(play));
-    rows.push_back(std::move(row));
+    rows.push_back({std::string(name(play.cell.level)), std::string(name(play.cell.locking)),
+                    names_of(play.verdict.phenomena()), endings_of(play)});
   }
   // A column that says the same in every row is noise; and of too wide a table the last goes first.
   if (lockings.size() == 1) {
@@ -261,7 +301,7 @@ std::vector<std::vector<std::string>> table_rows(const std::vector<Play>& plays,
   }
   std::size_t total = 2 * rows.front().size();
   for (const std::size_t width : column_widths(rows)) total += width;
-  if (total > style.width && !plays.front().anomalies.empty()) {
+  if (total > style.width) {
     for (auto& row : rows) row.pop_back();
   }
   return rows;
@@ -318,10 +358,11 @@ std::string cell_table(const std::vector<Play>& plays, const TranscriptStyle& st
     for (std::size_t i = 0; i < rows[r].size(); ++i) {
       const bool last = i + 1 == rows[r].size();
       const std::string& cell = rows[r][i];
-      const std::string_view paint = r == 0                              ? dim
-                                     : cell == "happens"                 ? red
-                                     : cell.starts_with("prevented by ") ? green
-                                                                         : std::string_view();
+      const bool verdict = rows[0][i] == "verdict";
+      const std::string_view paint = r == 0                   ? dim
+                                     : !verdict               ? std::string_view()
+                                     : cell == "serializable" ? green
+                                                              : red;
       const std::string shown = last ? cell : padded(cell, widths[i] + 2);
       line += paint.empty() ? shown : painted(shown, paint, style);
     }

@@ -60,7 +60,12 @@ invariant (x=1 or not sum a* > 3) and in stock count * = 0
 outcomes ok=1
 schedule b1
 final x=$a1b
-anomaly lost-update when A committed and not B aborted and $a1b = absent
+verdict lost-update dirty-read @ ru
+verdict includes phantom @ rc
+verdict not serializable @ rc
+verdict serializable @ rr | ser
+explore non_serializable=6 interleavings=70 @ rr
+explore write-skew=6 @ rr
 )");
   BOOST_TEST(script.story.size() == 2u);
   BOOST_TEST(script.story[1] == "of two lines.");
@@ -82,7 +87,14 @@ anomaly lost-update when A committed and not B aborted and $a1b = absent
   BOOST_TEST(script.schedules[0].expectations.finals[0].items[2].keyspace == "stock");
   BOOST_TEST(script.schedules[0].expectations.invariants.size() == 1u);
   BOOST_TEST(script.schedules[1].expectations.finals.size() == 1u);
-  BOOST_TEST(script.anomalies.size() == 1u);
+  const auto& verdicts = script.schedules[1].expectations.verdicts;
+  BOOST_TEST(verdicts.size() == 4u);
+  BOOST_TEST(bool(verdicts[0].anomalies ==
+                  std::vector<Phenomenon>{Phenomenon::aborted_read, Phenomenon::lost_update}));
+  BOOST_TEST(bool(verdicts[1].kind == VerdictExpectation::Kind::includes));
+  BOOST_TEST(bool(verdicts[3].kind == VerdictExpectation::Kind::serializable));
+  BOOST_TEST(script.explorations.size() == 2u);
+  BOOST_TEST(script.explorations[0].counts.at("non_serializable") == 6u);
 }
 
 BOOST_AUTO_TEST_CASE(expectations_before_the_first_schedule_belong_to_all_others_to_theirs) {
@@ -123,7 +135,11 @@ BOOST_AUTO_TEST_CASE(a_malformed_command_is_pointed_at_with_its_syntax) {
       step("count * where key = 1", 21, "expected value after where"),
       step("count * where value like 1", 27, "expected a comparison"),
       step("begin serialisable", 13, "did you mean serializable?"),
-      step("begin timeout 50ms", 13, "no lock timeouts"),
+      step("begin timeout", 20, "expected a duration"),
+      step("begin timeout 50", 21, "is no duration"),
+      step("begin timeout 0ms", 21, "is no duration"),
+      step("begin timeout 2h", 21, "is no duration"),
+      step("begin timeout 50ms rc", 26, "in this order, not rc"),
       step("begin read x", 18, "expected only"),
       step("savepoint 1x", 17, "is no name"),
       step("in stock commit", 7, "nothing to do with a keyspace"),
@@ -142,10 +158,24 @@ BOOST_AUTO_TEST_CASE(a_malformed_command_is_pointed_at_with_its_syntax) {
       step("get x => k=", 18, "expected a value"),
       step("get x => 1 @ rx", 20, "is no level and no locking mode"),
       step("get x => 1 @ rr serialisable", 23, "expected | and another cell"),
-      step("get x => write_conflict with B", 16, "there is no session B"),
-      step("get x => blocked by B", 16, "does not understand 'blocked'"),
-      step("wait B", 7, "does not understand 'wait'"),
-      step("open c scan *", 7, "does not understand 'open'"),
+      step("get x => write_conflict with B", 36, "there is no session B"),
+      step("get x => blocked by B", 27, "there is no session B"),
+      step("get x => blocked by", 26, "expected a session after by"),
+      step("get x => blocked until", 29, "expected a step after until"),
+      step("get x => blocked until b2", 30, "there is no step b2"),
+      step("get x => blocked then", 28, "expected an outcome"),
+      step("get x => blocked then blocked", 29, "name how the step ended"),
+      step("get x => blocked then skipped", 29, "name how the step ended"),
+      step("get x => deferred", 16, "name how the step ends"),
+      step("wait", 11, "expected the session to wait for"),
+      step("wait B", 12, "there is no session B"),
+      step("open c", 13, "expected scan after the cursor's name"),
+      step("open 1 scan *", 12, "is no name"),
+      step("open c count *", 14, "expected scan"),
+      step("next", 11, "expected a cursor"),
+      step("close c d", 15, "too much"),
+      step("retry now", 13, "too much"),
+      step("in stock next c", 7, "nothing to do with a keyspace"),
       step("", 7, "expected a command"),
       step("put x \x01", 13, "byte \\x01 cannot stand here"),
       step("put x \"\xff\"", 14, "must be written \\xff"),
@@ -178,15 +208,21 @@ BOOST_AUTO_TEST_CASE(a_malformed_structure_is_pointed_at) {
       {a + "final x=1\nschedule a1\nfinal x=2\n", "5:7", "in line 3"},
       {a + "invariant x\n", "3:12", "expected a comparison"},
       {a + "invariant $a1 = 3\n", "3:11", "the final state only"},
-      {a + "invariant A committed\n", "3:11", "the final state only"},
+      {a + "invariant A committed\n", "3:13", "expected a comparison"},
       {a + "invariant (x=1\n", "3:15", "expected )"},
       {a + "outcomes fine=1\n", "3:10", "is no way for a transaction to end"},
       {a + "outcomes ok=one\n", "3:13", "expected a number"},
       {a + "outcomes ok=1\noutcomes ok=2 @ rc\n", "4:10", "are in line 3 already"},
-      {a + "anomaly lost when B committed\n", "3:9", "there is no session B"},
-      {a + "anomaly lost if x=1\n", "3:14", "expected when"},
-      {a + "verdict write-skew\n", "3:1", "does not understand 'verdict'"},
-      {a + "explore serializable=3\n", "3:1", "does not understand 'explore'"},
+      {a + "verdict\n", "3:8", "expected serializable, not serializable, or anomalies"},
+      {a + "verdict write-skow\n", "3:9", "is no anomaly; did you mean write-skew?"},
+      {a + "verdict not\n", "3:12", "expected serializable after not"},
+      {a + "verdict includes\n", "3:17", "expected serializable"},
+      {a + "verdict serializable phantom\n", "3:22", "expected another anomaly"},
+      {a + "verdict phantom\nverdict includes phantom @ rc\n", "4:9", "is in line 3 already"},
+      {a + "explore\n", "3:8", "expected a name, = and a number"},
+      {a + "explore serialisable=3\n", "3:9", "did you mean serializable?"},
+      {a + "explore write-skew=many\n", "3:20", "expected a number, 0 or more"},
+      {a + "explore aborted=1\nexplore deadlocks=1 aborted=2 @ rc\n", "4:9", "in line 3 already"},
       {"session A\n  a1: get x => 1 @ rr\n   => 2 @ optimistic\n", "3:7",
        "has an expectation for repeatable-read optimistic already, in line 2"},
       {"session A\n  a1: put x 1\n  a2: put y $a1\n", "3:13", "step a1 returns nothing"},

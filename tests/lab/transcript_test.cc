@@ -77,6 +77,7 @@ test.iso · repeatable-read optimistic
       ✗ expected ok
 
   final: x=2
+  verdict: serializable
   ✗ test.iso:9:17: step b3 at repeatable-read optimistic: expected ok, but it
   was write_conflict on x with A
     9 |   b3: commit => ok

@@ -1,0 +1,182 @@
+#include "lab/turns.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace isolde::lab {
+namespace {
+
+// Which session of which play a thread is. Other threads (setup, the conductor) are none.
+struct Self {
+  const Turns* turns = nullptr;
+  Turns::SessionId session = 0;
+};
+thread_local Self self;
+
+}  // namespace
+
+Turns::Turns(std::vector<std::string> names) : names_(std::move(names)) {
+  for (std::size_t i = 0; i < names_.size(); ++i) slots_.emplace_back();
+  for (SessionId i = 0; i < slots_.size(); ++i) {
+    slots_[i].thread = std::thread([this, i] { work(i); });
+  }
+}
+
+Turns::~Turns() {
+  {
+    const std::lock_guard lock(mutex_);
+    for (Slot& slot : slots_) {
+      slot.quit = true;
+      slot.turn.notify_one();
+    }
+  }
+  for (Slot& slot : slots_) slot.thread.join();
+}
+
+void Turns::work(SessionId session) {
+  self = {this, session};
+  Slot& slot = slots_[session];
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    slot.turn.wait(lock, [&slot] { return slot.quit || slot.state == State::running; });
+    if (slot.state != State::running) return;
+    const std::function<void()> job = std::move(slot.job);
+    lock.unlock();
+    job();
+    lock.lock();
+    slot.state = State::idle;
+    settled_.notify_one();
+  }
+}
+
+Turns::State Turns::until_settled(std::unique_lock<std::mutex>& lock, SessionId session) {
+  const Slot& slot = slots_[session];
+  settled_.wait(lock, [&slot] { return slot.state != State::running; });
+  return slot.state;
+}
+
+Turns::State Turns::run(SessionId session, std::function<void()> job) {
+  std::unique_lock lock(mutex_);
+  Slot& slot = slots_[session];
+  slot.job = std::move(job);
+  slot.state = State::running;
+  slot.turn.notify_one();
+  return until_settled(lock, session);
+}
+
+Turns::State Turns::resume(SessionId session) {
+  std::unique_lock lock(mutex_);
+  Slot& slot = slots_[session];
+  if (slot.state != State::woken) return slot.state;
+  slot.state = State::running;
+  slot.turn.notify_one();
+  return until_settled(lock, session);
+}
+
+std::optional<Turns::SessionId> Turns::next_woken() {
+  const std::lock_guard lock(mutex_);
+  if (woken_.empty()) return std::nullopt;
+  const SessionId session = woken_.front();
+  woken_.pop_front();
+  return session;
+}
+
+void Turns::await_wake() {
+  std::unique_lock lock(mutex_);
+  settled_.wait(lock, [this] { return !woken_.empty(); });
+}
+
+Turns::State Turns::state(SessionId session) const {
+  const std::lock_guard lock(mutex_);
+  return slots_[session].state;
+}
+
+std::vector<std::string> Turns::blockers(SessionId session) const {
+  const std::lock_guard lock(mutex_);
+  return slots_[session].blockers;
+}
+
+std::optional<Turns::SessionId> Turns::waited_for(SessionId session) const {
+  const std::lock_guard lock(mutex_);
+  return slots_[session].waited_for;
+}
+
+std::optional<DeadlockReport> Turns::take_deadlock(SessionId session) {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(slots_[session].deadlock, std::nullopt);
+}
+
+void Turns::block(std::unique_lock<std::mutex>&, SessionId session) {
+  slots_[session].state = State::blocked;
+  settled_.notify_one();
+}
+
+void Turns::wake(SessionId session) {
+  slots_[session].state = State::woken;
+  woken_.push_back(session);
+  settled_.notify_one();
+}
+
+void Turns::await_turn(std::unique_lock<std::mutex>& lock, Slot& slot) {
+  slot.turn.wait(lock, [&slot] { return slot.state == State::running; });
+}
+
+void Turns::pause() {
+  if (self.turns != this) return;
+  std::unique_lock lock(mutex_);
+  await_turn(lock, slots_[self.session]);
+}
+
+void Turns::wait_for(SessionId other) {
+  std::unique_lock lock(mutex_);
+  Slot& slot = slots_[self.session];
+  const State state = slots_[other].state;
+  if (other == self.session || (state != State::blocked && state != State::woken)) return;
+  slot.waited_for = other;
+  slot.blockers = {names_[other]};
+  block(lock, self.session);
+  await_turn(lock, slot);
+}
+
+void Turns::end_wait(SessionId session) {
+  const std::lock_guard lock(mutex_);
+  slots_[session].waited_for.reset();
+  wake(session);
+}
+
+void Turns::on_block(const EventTransaction& txn, const BlockEvent& event) {
+  if (self.turns != this) return;
+  std::unique_lock lock(mutex_);
+  Slot& slot = slots_[self.session];
+  waiting_[txn.id.value] = self.session;
+  slot.blockers.clear();
+  for (const std::string& name : names_) {
+    const bool waited_for =
+        std::any_of(event.waits_for.begin(), event.waits_for.end(),
+                    [&name](const LockWaitEdge& edge) { return edge.holder.label == name; });
+    if (waited_for) slot.blockers.push_back(name);
+  }
+  std::erase(woken_, self.session);
+  block(lock, self.session);
+}
+
+void Turns::on_wake(const EventTransaction& txn, WakeReason) {
+  const std::lock_guard lock(mutex_);
+  const auto found = waiting_.find(txn.id.value);
+  if (found == waiting_.end()) return;
+  const SessionId session = found->second;
+  waiting_.erase(found);
+  wake(session);
+}
+
+void Turns::on_resume(const EventTransaction&) { pause(); }
+
+void Turns::on_deadlock(const DeadlockReport& report) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find(names_.begin(), names_.end(), report.victim.label);
+  if (found != names_.end()) {
+    slots_[static_cast<SessionId>(found - names_.begin())].deadlock = report;
+  }
+}
+
+}  // namespace isolde::lab

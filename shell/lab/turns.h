@@ -1,0 +1,107 @@
+// Whose turn it is: the sessions of a play are threads, of which one runs at a time.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "isolde/observer.h"
+
+namespace isolde::lab {
+
+// Runs jobs of sessions, each session's in a thread of its own, one at a time, and knows at every
+// moment exactly who is blocked: not by waiting a while, but because the engine says so.
+//
+//        run()            on_block            on_wake            resume()
+//   idle ─────► running ──────────► blocked ──────────► woken ──────────► running ─► idle
+//
+// Invariants:
+//   T1  At most one session is running; run(), resume() return when it is idle or blocked.
+//   T2  A session that was woken does nothing of its own until resume(): it stands in on_resume,
+//       or at the latest in pause() behind the operation that had waited. So what the sessions do
+//       has one order, and it is the same each time.
+//   T3  Woken sessions are resumed in the order in which they were woken. That is the order of the
+//       engine's releases, which T1 and T2 make the same each time.
+//
+// The race that T2 prevents: A commits and so wakes B, who would go on to write y; but A's step has
+// a second command that writes y as well. Who is first would be up to the machine.
+//
+// Lock order: mutex_ is a leaf; no callback and no job runs under it.
+//
+// Thread safety: run(), resume(), next_woken() and await_wake() are for the one thread that
+// conducts; the observer's callbacks and pause(), wait_for() for the sessions' threads.
+class Turns final : public Observer {
+ public:
+  using SessionId = std::size_t;  // as the script counts them
+  enum class State : std::uint8_t { idle, running, blocked, woken };
+
+  // `names`: the labels of the sessions' transactions.
+  explicit Turns(std::vector<std::string> names);
+  Turns(const Turns&) = delete;
+  Turns& operator=(const Turns&) = delete;
+  // Precondition: all sessions are idle.
+  ~Turns() override;
+
+  // Gives an idle session a job. Returns when the job is done, or blocked.
+  State run(SessionId session, std::function<void()> job);
+  // Lets a woken session go on. Returns when its job is done, or blocked again.
+  State resume(SessionId session);
+  // The first of those that were woken, if any; it has to be resumed.
+  std::optional<SessionId> next_woken();
+  // Returns once a blocked session has been woken by time alone. Precondition: one of them has a
+  // timeout.
+  void await_wake();
+  State state(SessionId session) const;
+  // Who a blocked session waits for, in the order of the script.
+  std::vector<std::string> blockers(SessionId session) const;
+  // What a session waits for by wait_for(), rather than for a lock.
+  std::optional<SessionId> waited_for(SessionId session) const;
+  // Ends the wait_for() of a session.
+  void end_wait(SessionId session);
+  // The last deadlock that this session was the victim of, once.
+  std::optional<DeadlockReport> take_deadlock(SessionId session);
+
+  // In a session's thread, after each operation: waits for its turn if the operation was woken.
+  void pause();
+  // In a session's thread: blocks it until end_wait(), if `other` is blocked or woken.
+  void wait_for(SessionId other);
+
+  void on_block(const EventTransaction& txn, const BlockEvent& event) override;
+  void on_wake(const EventTransaction& txn, WakeReason reason) override;
+  void on_resume(const EventTransaction& txn) override;
+  void on_deadlock(const DeadlockReport& report) override;
+
+ private:
+  struct Slot {
+    State state = State::idle;
+    std::function<void()> job;
+    bool quit = false;
+    std::vector<std::string> blockers;
+    std::optional<SessionId> waited_for;
+    std::optional<DeadlockReport> deadlock;
+    std::condition_variable turn;
+    std::thread thread;
+  };
+
+  void work(SessionId session);
+  State until_settled(std::unique_lock<std::mutex>& lock, SessionId session);
+  void block(std::unique_lock<std::mutex>& lock, SessionId session);
+  void wake(SessionId session);
+  void await_turn(std::unique_lock<std::mutex>& lock, Slot& slot);
+
+  const std::vector<std::string> names_;
+  mutable std::mutex mutex_;
+  std::condition_variable settled_;  // a session became idle, blocked or woken
+  std::deque<Slot> slots_;           // by session
+  std::deque<SessionId> woken_;
+  std::map<std::uint64_t, SessionId> waiting_;  // transactions that wait for a lock, by id
+};
+
+}  // namespace isolde::lab

@@ -1,0 +1,70 @@
+// isolde matrix: every phenomenon, level and locking mode, played now.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cell_options.h"
+#include "commands.h"
+#include "exit_code.h"
+#include "interrupt.h"
+#include "lab/matrix.h"
+#include "lab/playground.h"
+
+namespace isolde::shell {
+namespace {
+
+struct MatrixOptions {
+  CellOptions cells{"all", "all", "auto"};
+  std::string format = "text";
+};
+
+// Cells of a locking mode that the engine does not offer are left out, and said to be.
+std::vector<lab::Cell> offered(std::vector<lab::Cell> cells) {
+  const auto playground = lab::Playground::temporary();
+  if (!playground->restart()) return cells;  // playing will say why
+  for (const Locking locking : lab::all_lockings) {
+    if (playground->database().begin({.locking = locking})) continue;
+    const auto removed =
+        std::erase_if(cells, [locking](const lab::Cell& cell) { return cell.locking == locking; });
+    if (removed > 0)
+      complain(
+          fmt::format("{} cells are left out: this version has no {} "
+                      "transactions",
+                      removed, name(locking)));
+  }
+  return cells;
+}
+
+int run_matrix(const MatrixOptions& options) {
+  const auto played = lab::play_matrix(offered(cells_of(options.cells)), interrupted);
+  if (const auto* failure = std::get_if<lab::PlayFailure>(&played)) {
+    return report(failure->error, "matrix");
+  }
+  const lab::Matrix& matrix = std::get<lab::Matrix>(played);
+  const std::string text = options.format == "json" ? lab::matrix_json(matrix)
+                           : options.format == "markdown"
+                               ? lab::matrix_markdown(matrix)
+                               : lab::matrix_text(matrix, want_color(options.cells));
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return matrix.departures().empty() ? exit_ok : exit_failed;
+}
+
+}  // namespace
+
+void add_matrix_command(CLI::App& app, Invocation& invocation) {
+  CLI::App* command = app.add_subcommand(
+      "matrix", "Show which phenomenon occurs at which level, and what prevents it elsewhere");
+  auto options = std::make_shared<MatrixOptions>();
+  add_cell_options(*command, options->cells);
+  command->add_option("--format", options->format, "text (default), markdown or json")
+      ->check(CLI::IsMember({"text", "markdown", "json"}));
+  command->footer("Example: isolde matrix --locking optimistic");
+  command->callback(
+      [options, &invocation] { invocation.run = [options] { return run_matrix(*options); }; });
+}
+
+}  // namespace isolde::shell

@@ -1,0 +1,154 @@
+// Turns, with an engine that is played by the test: it says who blocks, and who is woken.
+#include "lab/turns.h"
+
+#include <boost/test/unit_test.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace isolde::lab {
+namespace {
+
+using State = Turns::State;
+
+// A lock wait as the engine would tell of it. Each session's transaction has the session's number,
+// plus one, for its id.
+class FakeEngine {
+ public:
+  explicit FakeEngine(Turns& turns) : turns_(turns) {}
+
+  // In the thread of `waiter`.
+  void wait(std::size_t waiter, const std::vector<std::string>& holders) {
+    const LockTarget target{"default", "x", std::nullopt};
+    std::vector<LockWaitEdge> edges;
+    for (const std::string& holder : holders) {
+      LockWaitEdge edge;
+      edge.holder.label = holder;
+      edges.push_back(edge);
+    }
+    turns_.on_block(transaction(waiter), {target, LockMode::exclusive, edges});
+    turns_.on_resume(transaction(waiter));
+  }
+  // In the thread of whoever ends the wait.
+  void wake(std::size_t waiter) { turns_.on_wake(transaction(waiter), WakeReason::granted); }
+
+ private:
+  static EventTransaction transaction(std::size_t session) {
+    return {TransactionId{session + 1}, "", Isolation::serializable, Locking::pessimistic};
+  }
+  Turns& turns_;
+};
+
+BOOST_AUTO_TEST_SUITE(turns)
+
+BOOST_AUTO_TEST_CASE(a_job_runs_to_its_end_before_run_returns) {
+  Turns turns({"A", "B"});
+  int done = 0;
+  BOOST_TEST(bool(turns.run(0, [&] { ++done; }) == State::idle));
+  BOOST_TEST(bool(turns.run(1, [&] { ++done; }) == State::idle));
+  BOOST_TEST(bool(turns.run(0, [&] { ++done; }) == State::idle));
+  BOOST_TEST(done == 3);
+}
+
+BOOST_AUTO_TEST_CASE(a_session_that_blocks_gives_its_turn_back_and_says_for_whom_it_waits) {
+  Turns turns({"A", "B", "C"});
+  FakeEngine engine(turns);
+  BOOST_TEST(bool(turns.run(1, [&] { engine.wait(1, {"C", "A", "nobody"}); }) == State::blocked));
+  BOOST_TEST(turns.blockers(1) == std::vector<std::string>({"A", "C"}),
+             boost::test_tools::per_element());
+  BOOST_TEST(!turns.next_woken().has_value());
+  turns.run(0, [&] { engine.wake(1); });
+  BOOST_TEST(turns.next_woken().value() == 1u);
+  BOOST_TEST(bool(turns.resume(1) == State::idle));
+}
+
+BOOST_AUTO_TEST_CASE(the_woken_go_on_one_by_one_in_the_order_in_which_they_were_woken) {
+  for (int round = 0; round < 200; ++round) {
+    Turns turns({"A", "B", "C", "D"});
+    FakeEngine engine(turns);
+    std::string order;
+    for (const std::size_t session : {3, 1, 2}) {
+      turns.run(session, [&, session] {
+        engine.wait(session, {"A"});
+        order += "ABCD"[session];
+      });
+    }
+    turns.run(0, [&] {
+      for (const std::size_t session : {2, 3, 1}) engine.wake(session);
+      order += "A";  // its operation is not over yet
+    });
+    BOOST_TEST(order == "A");
+    while (const auto woken = turns.next_woken()) turns.resume(*woken);
+    BOOST_REQUIRE(order == "ACDB");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_session_may_block_again_after_it_was_woken) {
+  Turns turns({"A", "B"});
+  FakeEngine engine(turns);
+  turns.run(1, [&] {
+    engine.wait(1, {"A"});
+    engine.wait(1, {"A"});
+  });
+  for (const State after : {State::blocked, State::idle}) {
+    turns.run(0, [&] { engine.wake(1); });
+    BOOST_TEST(bool(turns.resume(turns.next_woken().value()) == after));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_engine_that_lets_the_woken_run_is_held_up_behind_the_operation) {
+  Turns turns({"A", "B"});
+  FakeEngine engine(turns);
+  bool went_on = false;
+  turns.run(1, [&] {
+    engine.wait(1, {"A"});
+    turns.pause();
+    went_on = true;
+  });
+  turns.run(0, [&] { engine.wake(1); });
+  BOOST_TEST(!went_on);
+  turns.resume(turns.next_woken().value());
+  BOOST_TEST(went_on);
+}
+
+BOOST_AUTO_TEST_CASE(waiting_for_a_session_ends_when_the_conductor_says_so) {
+  Turns turns({"A", "B", "C"});
+  FakeEngine engine(turns);
+  BOOST_TEST(bool(turns.run(2, [&] { turns.wait_for(1); }) == State::idle));  // B is not blocked
+  turns.run(1, [&] { engine.wait(1, {"A"}); });
+  BOOST_TEST(bool(turns.run(2, [&] { turns.wait_for(1); }) == State::blocked));
+  BOOST_TEST(turns.waited_for(2).value() == 1u);
+  BOOST_TEST(turns.blockers(2) == std::vector<std::string>({"B"}),
+             boost::test_tools::per_element());
+  turns.run(0, [&] { engine.wake(1); });
+  turns.resume(turns.next_woken().value());
+  BOOST_TEST(bool(turns.state(2) == State::blocked));
+  turns.end_wait(2);
+  BOOST_TEST(bool(turns.resume(turns.next_woken().value()) == State::idle));
+}
+
+BOOST_AUTO_TEST_CASE(a_wake_by_time_alone_is_waited_for) {
+  Turns turns({"A"});
+  FakeEngine engine(turns);
+  turns.run(0, [&] { engine.wait(0, {"A"}); });
+  std::thread clock([&] { engine.wake(0); });
+  turns.await_wake();
+  BOOST_TEST(bool(turns.resume(turns.next_woken().value()) == State::idle));
+  clock.join();
+}
+
+BOOST_AUTO_TEST_CASE(a_deadlock_is_kept_for_its_victim) {
+  Turns turns({"A", "B"});
+  DeadlockReport report;
+  report.victim.label = "B";
+  report.reason = "it began last";
+  turns.on_deadlock(report);
+  BOOST_TEST(!turns.take_deadlock(0).has_value());
+  BOOST_TEST(turns.take_deadlock(1).value().reason == "it began last");
+  BOOST_TEST(!turns.take_deadlock(1).has_value());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace isolde::lab
