@@ -200,6 +200,7 @@ std::string matrix_markdown(const Matrix& matrix) {
   const std::vector<Isolation> levels = levels_of(matrix);
   std::string text;
   for (const Locking locking : lockings_of(matrix)) {
+    if (!text.empty()) text += '\n';
     text += fmt::format("| {} |", name(locking));
     for (const Isolation level : levels) text += fmt::format(" {} |", name(level));
     text += "\n|---|";
@@ -215,9 +216,8 @@ std::string matrix_markdown(const Matrix& matrix) {
       }
       text += '\n';
     }
-    text += '\n';
   }
-  for (const MatrixCell* cell : matrix.departures()) text += "* " + departure(*cell) + '\n';
+  for (const MatrixCell* cell : matrix.departures()) text += "\n* " + departure(*cell) + '\n';
   return text;
 }
 

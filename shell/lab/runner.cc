@@ -61,7 +61,7 @@ class Runner {
     }
     // What happens from here on, to end what is still open, is no part of the run.
     playground_.database().remove_observer(recorder_);
-    play_.verdict = check(recorder_->history());
+    play_.verdict = check(history());
     play_.steps = conductor.steps();
     play_.events = conductor.events();
     play_.endings = conductor.endings();
@@ -75,6 +75,16 @@ class Runner {
                               false});
     }
     return std::nullopt;
+  }
+
+  // What was recorded, with the keyspaces named as in the script.
+  History history() const {
+    History history = recorder_->history();
+    for (HistoryKey& key : history.keys) key.keyspace = playground_.script_name(key.keyspace);
+    for (HistoryRange& range : history.ranges) {
+      range.keyspace = playground_.script_name(range.keyspace);
+    }
+    return history;
   }
 
   std::optional<PlayFailure> read_state() {

@@ -83,8 +83,8 @@ bool needs_quotes(std::string_view bytes) {
   constexpr std::string_view special = " \t\"\\;=<>|()#@$*!";
   if (bytes.empty() || bytes.find_first_of(special) != std::string_view::npos) return true;
   if (bytes.find("..") != std::string_view::npos) return true;
-  constexpr std::array<std::string_view, 9> keywords{
-      "ok", "absent", "empty", "skipped", "blocked", "exactly", "in", "on", "with"};
+  constexpr std::array<std::string_view, 8> keywords{"ok",      "absent",   "empty",   "skipped",
+                                                     "blocked", "deferred", "exactly", "in"};
   if (std::find(keywords.begin(), keywords.end(), bytes) != keywords.end()) return true;
   for (int code = 0; code <= static_cast<int>(ErrorCode::format_unsupported); ++code) {
     if (bytes == name(static_cast<ErrorCode>(code))) return true;

@@ -1,5 +1,6 @@
 // The documentation's examples, run: what it shows is what happens.
 #include <boost/test/unit_test.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <sstream>
@@ -135,6 +136,21 @@ BOOST_AUTO_TEST_CASE(every_example_of_the_command_line_page_runs) {
 
 BOOST_AUTO_TEST_CASE(every_example_of_the_scripts_page_plays) {
   BOOST_TEST(check_page("scripts.md") >= 5u);
+}
+
+BOOST_AUTO_TEST_CASE(the_matrix_page_is_what_the_matrix_prints) {
+  const Workshop workshop;
+  const Finished finished = workshop.isolde({"matrix", "--format", "markdown"});
+  BOOST_TEST(finished.code == 0, finished.out);
+  const std::string text = page("matrix.md");
+  const std::size_t table = text.find("| optimistic |");
+  const std::string intro = text.substr(0, table);
+  if (std::getenv("ISOLDE_UPDATE_TRANSCRIPTS") != nullptr) {
+    test::write_file(std::filesystem::path(ISOLDE_SOURCE_DIR) / "docs" / "matrix.md",
+                     intro + finished.out);
+  }
+  BOOST_REQUIRE(table != std::string::npos);
+  BOOST_TEST(text.substr(table) == finished.out);
 }
 
 BOOST_AUTO_TEST_CASE(every_command_is_on_the_scripts_page_with_syntax_and_example) {
