@@ -25,6 +25,7 @@
 #include "lab/script.h"
 #include "lab/shipped_scripts.h"
 #include "lab/transcript.h"
+#include "lab/update.h"
 #include "stream.h"
 
 namespace isolde::shell {
@@ -36,6 +37,7 @@ struct RunOptions {
   std::string format = "text";
   std::string database;
   std::string keyspace;
+  bool update = false;
 };
 
 void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
@@ -98,6 +100,10 @@ class Run {
     if (const int code = read_scripts(); code != exit_ok) return code;
     if (const int code = check_lockings(); code != exit_ok) return code;
     if (const int code = open_playground(); code != exit_ok) return code;
+    for (lab::Script& script : scripts_) {
+      if (!options_.update) continue;
+      if (const int code = update_script(script); code != exit_ok) return code;
+    }
     for (const lab::Script& script : scripts_) {
       if (const int code = play_script(script); code != exit_ok) return code;
     }
@@ -160,6 +166,42 @@ class Run {
     auto playground = lab::Playground::inside(*database_, copy_of);
     if (!playground) return report(playground.error(), options_.database);
     playground_ = std::move(*playground);
+    return exit_ok;
+  }
+
+  // Plays it in silence, writes what happened into the file, and goes on with what stands there
+  // now.
+  int update_script(lab::Script& script) {
+    const std::string file = script.source.name();
+    std::error_code ignored;
+    if (!std::filesystem::is_regular_file(file, ignored)) {
+      complain(fmt::format("--update rewrites files; {} is none", file));
+      return exit_usage;
+    }
+    std::vector<lab::Play> plays;
+    for (std::size_t schedule = 0; schedule < script.schedules.size(); ++schedule) {
+      for (const lab::Cell& cell : cells_) {
+        auto result = lab::play(script, schedule, cell, *playground_, interrupted);
+        if (const auto* failure = std::get_if<lab::PlayFailure>(&result)) {
+          return tell_failure(script, *failure);
+        }
+        plays.push_back(std::move(std::get<lab::Play>(result)));
+      }
+    }
+    const lab::UpdatedScript updated = lab::updated_script(script, plays);
+    if (updated.rewritten == 0) return exit_ok;
+    auto parsed = lab::parse_script(file, updated.text);
+    if (!parsed.script) {  // an outcome that the language cannot spell
+      std::fputs(lab::render(parsed.source, parsed.errors.front()).c_str(), stderr);
+      complain(fmt::format("{} was left as it is", file));
+      return exit_failed;
+    }
+    auto output = Output::open(file);
+    if (!output) return report(output.error(), file);
+    if (auto written = output->write(updated.text); !written) return report(written.error(), file);
+    if (auto finished = output->finish(); !finished) return report(finished.error(), file);
+    complain(fmt::format("{}: {} expectations rewritten", file, updated.rewritten));
+    script = std::move(*parsed.script);
     return exit_ok;
   }
 
@@ -230,6 +272,9 @@ void add_run_command(CLI::App& app, Invocation& invocation) {
       ->add_option("--keyspace,-k", options->keyspace,
                    "With --database: begin with a copy of this keyspace")
       ->needs(database);
+  command->add_flag("--update", options->update,
+                    "First rewrite the files: what steps and `final` lines expect becomes what "
+                    "happened in these cells");
   command->footer("Example: isolde run lost-update --level all");
   command->callback(
       [options, &invocation] { invocation.run = [options] { return Run(*options).run(); }; });

@@ -23,6 +23,33 @@ constexpr std::array<std::string_view, 11> cell_words{"read-uncommitted",
 
 std::string Cell::to_string() const { return fmt::format("{} {}", name(level), name(locking)); }
 
+CellSet CellSet::none() {
+  CellSet set;
+  set.cells_.reset();
+  return set;
+}
+
+std::string CellSet::to_script() const {
+  constexpr std::array<std::string_view, all_levels.size()> short_names{"ru", "rc", "rr", "ser"};
+  if (cells_.all()) return {};
+  for (const Locking locking : all_lockings) {
+    CellSet whole = none();
+    for (const Isolation level : all_levels) whole.insert({level, locking});
+    if (whole.cells_ == cells_) return std::string(name(locking));
+  }
+  std::vector<std::string> parts;
+  for (const Isolation level : all_levels) {
+    const std::string_view word = short_names[static_cast<std::size_t>(level)];
+    const bool optimistic = contains({level, Locking::optimistic});
+    const bool pessimistic = contains({level, Locking::pessimistic});
+    if (optimistic && pessimistic) parts.emplace_back(word);
+    if (optimistic != pessimistic) {
+      parts.push_back(fmt::format("{} {}", word, optimistic ? "optimistic" : "pessimistic"));
+    }
+  }
+  return fmt::format("{}", fmt::join(parts, " | "));
+}
+
 std::optional<Cell> CellSet::common(const CellSet& other) const noexcept {
   const auto both = cells_ & other.cells_;
   for (std::size_t i = 0; i < cell_count; ++i) {
@@ -46,8 +73,7 @@ std::optional<Locking> accept_locking(TokenStream& tokens) {
 }
 
 CellSet CellSet::parse(TokenStream& tokens) {
-  CellSet set;
-  set.cells_.reset();
+  CellSet set = none();
   do {
     const Token first = tokens.peek();
     const auto level = accept_level(tokens);

@@ -39,7 +39,11 @@ class CellSet {
 
   CellSet() { cells_.set(); }
 
+  static CellSet none();
+  void insert(const Cell& cell) noexcept { cells_.set(cell.index()); }
   bool contains(const Cell& cell) const noexcept { return cells_.test(cell.index()); }
+  // As it follows `@`, short: "ru | rc optimistic". Empty for all cells.
+  std::string to_script() const;
   // A cell that both hold, if any.
   std::optional<Cell> common(const CellSet& other) const noexcept;
 

@@ -232,6 +232,7 @@ std::string to_script(const Outcome& outcome, std::optional<std::size_t> limit) 
 
 StepExpectation StepExpectation::parse(TokenStream& tokens) {
   StepExpectation expectation;
+  const std::size_t first = tokens.position();
   expectation.place = tokens.peek().place;
   expectation.outcome = parse_outcome(tokens);
   expectation.place.length = std::max<std::size_t>(1, expectation.outcome.text.size());
@@ -240,6 +241,7 @@ StepExpectation StepExpectation::parse(TokenStream& tokens) {
   } else if (!tokens.at_end()) {
     tokens.fail_expected("@ and cells, or the end of the line (a value with spaces needs quotes)");
   }
+  expectation.length = tokens.text_since(first).size();
   return expectation;
 }
 

@@ -63,7 +63,8 @@ struct ExpectedOutcome {
 struct StepExpectation {
   ExpectedOutcome outcome;
   CellSet cells;
-  Place place;
+  Place place;             // of the outcome
+  std::size_t length = 0;  // with `@` and the cells
 
   // Reads what follows `=>`, to the end of the line.
   static StepExpectation parse(TokenStream& tokens);

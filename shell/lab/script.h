@@ -44,6 +44,7 @@ struct FinalExpectation {
   CellSet cells;
   std::string text;
   Place place;
+  std::size_t length = 0;  // of all of it, with `@` and the cells
 };
 
 // invariant EXPR [@ cells]

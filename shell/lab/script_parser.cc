@@ -252,6 +252,7 @@ void ScriptParser::read_final(TokenStream& tokens) {
   final.place.length = std::max<std::size_t>(1, final.text.size());
   if (tokens.accept_symbol("@")) final.cells = CellSet::parse(tokens);
   if (!tokens.at_end()) tokens.fail_expected("key=value, @ and cells, or the end of the line");
+  final.length = tokens.text_since(first).size();
   scope().finals.push_back(std::move(final));
 }
 

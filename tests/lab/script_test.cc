@@ -274,34 +274,6 @@ BOOST_AUTO_TEST_CASE(deeply_nested_parentheses_are_refused_rather_than_followed)
   BOOST_TEST(errors_of(nots).find("nested too deeply") != std::string::npos);
 }
 
-// Bytes cut from and put into a good script at random: an error or none, but never a crash, and
-// never a script together with errors.
-BOOST_AUTO_TEST_CASE(no_garbage_makes_the_parser_fall_over) {
-  const std::uint64_t seed = isolde::test::seed();
-  BOOST_TEST_CONTEXT("ISOLDE_SEED=" << seed) {
-    std::mt19937_64 random(seed);
-    const std::string good(shipped_scripts()[0].text);
-    const std::string special = "\"\\;=<>|()#@$*.! \t\n\r\0\xff\x80" + std::string(1, '\0');
-    for (std::size_t round = 0; round < 3000 * isolde::test::scale(); ++round) {
-      std::string text = good;
-      for (std::size_t edits = 1 + random() % 8; edits > 0; --edits) {
-        const std::size_t where = random() % text.size();
-        const std::size_t length = std::min<std::size_t>(random() % 12, text.size() - where - 1);
-        if (random() % 2 == 0) {
-          text.erase(where, length);
-        } else {
-          text.insert(where, 1, special[random() % special.size()]);
-        }
-      }
-      const ParsedScript result = parse_script("fuzz.iso", text);
-      BOOST_REQUIRE(result.script.has_value() == result.errors.empty());
-      for (const ScriptError& error : result.errors) {
-        BOOST_REQUIRE(!render(result.source, error).empty());
-      }
-    }
-  }
-}
-
 BOOST_AUTO_TEST_CASE(every_command_of_the_registry_parses_its_own_example) {
   for (const CommandSpec& spec : command_registry()) {
     BOOST_TEST_INFO(spec.word);

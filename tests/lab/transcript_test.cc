@@ -103,7 +103,7 @@ BOOST_AUTO_TEST_CASE(color_adds_escapes_and_nothing_else) {
 
 BOOST_AUTO_TEST_CASE(the_same_script_gives_the_same_transcript) {
   const std::string first = transcribed(three_sessions, at(Isolation::serializable));
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 1000; ++round) {
     BOOST_REQUIRE(transcribed(three_sessions, at(Isolation::serializable)) == first);
   }
 }
