@@ -5,6 +5,7 @@
 
 #include "mvcc/database_core.h"
 #include "tests/support/crash_world.h"
+#include "tests/support/sanitizer.h"
 #include "tests/support/seed.h"
 
 using namespace isolde;
@@ -31,11 +32,7 @@ constexpr std::array kinds{
 };
 
 // Sanitizers see the same code in any of the worlds, and one thread at a time: fewer of them.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t fewer = 5;
-#else
-constexpr std::size_t fewer = 1;
-#endif
+constexpr std::size_t fewer = isolde::test::sanitized ? 10 : 1;
 
 struct Count {
   std::uint64_t images = 0;

@@ -1,5 +1,7 @@
 // That the exploration can fail: each step that a rule of the design demands is left out in turn,
 // and a schedule in which that goes wrong must be found, by the same means that find none without.
+// Not run under sanitizers (CMakeLists.txt): some of the faults are the very memory errors that
+// those stop at.
 #include <boost/test/unit_test.hpp>
 
 #ifdef ISOLDE_YIELD_POINTS
