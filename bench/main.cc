@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 
+#include "bench/crash_recovery.h"
 #include "bench/held_snapshot.h"
 #include "bench/ratios.h"
 #include "bench/stores.h"
@@ -68,6 +69,7 @@ int run(int argc, char** argv) {
       "Measures Isolde beside raw LMDB. Google Benchmark's --benchmark_... options work too."};
   bool ratios = false;
   bool held_snapshot = false;
+  std::uint64_t crash_log_megabytes = 0;
   bool quick = false;
   std::uint64_t keys = 1'000'000;
   std::string directory = ".";
@@ -75,6 +77,9 @@ int run(int argc, char** argv) {
   app.add_flag("--ratios", ratios, "Stores in turns, ratios of neighbouring turns, medians");
   app.add_flag("--held-snapshot", held_snapshot,
                "File growth while every key is updated, with and without an open snapshot");
+  app.add_option("--crash-recovery", crash_log_megabytes,
+                 "Time to open a database after a crash with so many megabytes of log")
+      ->check(CLI::Range(1, 10'000));
   auto* quick_flag = app.add_flag("--quick", quick, "100,000 keys, 3 turns of 0.2 s: a rough look");
   app.add_option("--keys", keys, "Keys in each store")
       ->check(CLI::Range(100, 100'000'000))
@@ -99,6 +104,10 @@ int run(int argc, char** argv) {
   Stores stores(directory, keys);
   if (held_snapshot) {
     print_held_snapshot(stores);
+    return 0;
+  }
+  if (crash_log_megabytes != 0) {
+    print_crash_recovery(stores, crash_log_megabytes, options.repetitions);
     return 0;
   }
   if (!ratios) {
