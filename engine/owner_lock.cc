@@ -161,7 +161,7 @@ OwnerLock::OwnerLock(Identity identity, int descriptor) noexcept
     : identity_(identity), descriptor_(descriptor), held_(true), generation_(fork_generation()) {}
 
 OwnerLock::OwnerLock(OwnerLock&& other) noexcept
-    : identity_(other.identity_),
+    : identity_(std::move(other.identity_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       held_(std::exchange(other.held_, false)),
       generation_(other.generation_) {}
