@@ -13,6 +13,7 @@ struct Invocation {
 
 void add_run_command(CLI::App& app, Invocation& invocation);
 void add_matrix_command(CLI::App& app, Invocation& invocation);
+void add_check_command(CLI::App& app, Invocation& invocation);
 void add_load_command(CLI::App& app, Invocation& invocation);
 void add_dump_command(CLI::App& app, Invocation& invocation);
 void add_stat_command(CLI::App& app, Invocation& invocation);

@@ -40,6 +40,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   app.require_subcommand(0, 1);
   add_run_command(app, invocation);
   add_matrix_command(app, invocation);
+  add_check_command(app, invocation);
   add_load_command(app, invocation);
   add_dump_command(app, invocation);
   add_stat_command(app, invocation);

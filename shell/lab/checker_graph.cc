@@ -399,6 +399,12 @@ const DependencyGraph::UncommittedErase* DependencyGraph::uncommitted_erase(
   return newest;
 }
 
+std::vector<std::uint32_t> DependencyGraph::writers_of(std::uint32_t key) const {
+  std::vector<std::uint32_t> writers;
+  for (std::uint32_t i = 0; i < version_count(key); ++i) writers.push_back(version(key, i).writer);
+  return writers;
+}
+
 std::uint32_t DependencyGraph::whole_operation(std::uint32_t transaction,
                                                std::uint32_t operation) const {
   const auto& operations = history_.transactions[transaction].operations;

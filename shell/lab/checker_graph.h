@@ -65,6 +65,10 @@ class DependencyGraph {
   std::vector<Observation> observations(std::uint32_t transaction) const;
   // For each key that it wrote: the version that its own one replaced, as an observation at commit.
   std::vector<Observation> replaced(std::uint32_t transaction) const;
+  // Who wrote the committed versions of a key, in order.
+  std::vector<std::uint32_t> writers_of(std::uint32_t key) const;
+  // Whether an operation read what was newest at the commit of its transaction.
+  bool takes_effect_at_commit(std::uint32_t transaction, std::uint32_t operation) const;
   // The operation that a read belongs to: of an entry that a scan yielded, the scan.
   std::uint32_t whole_operation(std::uint32_t transaction, std::uint32_t operation) const;
 
@@ -118,7 +122,6 @@ class DependencyGraph {
 
   Seen seen_by_read(std::uint32_t transaction, std::uint32_t operation) const;
   Seen seen_absent(std::uint32_t transaction, std::uint32_t operation, std::uint32_t key) const;
-  bool takes_effect_at_commit(std::uint32_t transaction, std::uint32_t operation) const;
   bool has_own_write(std::uint32_t transaction, std::uint32_t operation, std::uint32_t key) const;
   std::uint32_t position_of(std::uint32_t key, std::uint32_t writer) const;
   const Version& version(std::uint32_t key, std::uint32_t position) const {

@@ -79,7 +79,10 @@ class Namer {
     const auto later = [&](const Dependency& first, const Dependency& second) {
       return place(first) < place(second);
     };
-    if (pick([&](const Dependency& old, const Dependency& seen) { return later(seen, old); })) {
+    // A cursor shows the state of the moment when it was opened, which may be long before.
+    if (pick([&](const Dependency& old, const Dependency& seen) {
+          return later(seen, old) && !operation(old).cursor;
+        })) {
       return Phenomenon::observed_transaction_vanishes;
     }
     if (pick([&](const Dependency& old, const Dependency& seen) {
@@ -137,6 +140,7 @@ class Namer {
   }
 
   Phenomenon with_several() {
+    if (overwrites_in_unknown_order()) return Phenomenon::lost_update;
     if (is_long_fork()) return Phenomenon::long_fork;
     const bool with_reader = std::any_of(cycle_.begin(), cycle_.end(),
                                          [&](std::uint32_t t) { return graph_.is_read_only(t); });
@@ -146,6 +150,20 @@ class Namer {
           return find(step, EdgeKind::rw, [&](const Dependency& e) { return !is_scan(e); });
         });
     return on_keys ? Phenomenon::write_skew : Phenomenon::predicate_write_skew;
+  }
+
+  // All read one key, and all wrote it; their order is not known (an imported history), but
+  // whichever it is, the second has overwritten the first.
+  bool overwrites_in_unknown_order() {
+    if (antidependent_.size() != steps_.size()) return false;
+    for (const Dependency* read = steps_[0].first; read != steps_[0].second; ++read) {
+      bool all = true;
+      for (std::size_t i = 0; i < steps_.size() && all; ++i) {
+        all = find(i, EdgeKind::rw, [&](const Dependency& e) { return e.key == read->key; });
+      }
+      if (all) return true;
+    }
+    return false;
   }
 
   bool is_long_fork() {
@@ -164,6 +182,7 @@ class Namer {
   }
   // The entries of one scan were read at once.
   std::uint32_t place(const Dependency& edge) const {
+    if (graph_.takes_effect_at_commit(reader(edge), edge.operation)) return no_index;
     return graph_.whole_operation(reader(edge), edge.operation);
   }
   // Through a range: what was not there.
@@ -188,7 +207,8 @@ class Namer {
 
   const HistoryRange* range_of(const Dependency& edge) const {
     const auto& operations = graph_.history().transactions[reader(edge)].operations;
-    const HistoryOperation& whole = operations[place(edge)];
+    const HistoryOperation& whole =
+        operations[graph_.whole_operation(reader(edge), edge.operation)];
     return whole.kind == Kind::scan ? &graph_.history().ranges[whole.target] : nullptr;
   }
 
@@ -245,6 +265,9 @@ bool is_stale(const DependencyGraph& graph, const std::vector<Dependency>& edges
     const auto& level = transactions[edges[i].from].level;
     all_serializable =
         all_serializable && level.value_or(Isolation::serializable) == Isolation::serializable;
+    // What was read before it was committed may be missed by others afterwards.
+    const auto& reader = transactions[edges[i].to].level;
+    if (edges[i].kind == EdgeKind::wr && reader == Isolation::read_uncommitted) return false;
     if (edges[i].kind != EdgeKind::rw) continue;
     ++antidependencies;
     rw = i;
