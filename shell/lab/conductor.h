@@ -37,10 +37,11 @@ struct PlayEvent {
   std::vector<std::string> by;       // blocked: for whom; deferred: the same of its session
 };
 
-// After each scheduled step: those that it woke go on, in the order in which they were woken; then
-// steps that were deferred and can be played now, in the order in which they were deferred. Only
-// then comes the next scheduled step. Nothing here depends on the clock, except that a transaction
-// with a timeout may be waited for; and that only when nothing else can happen (wait, or the end).
+// After each scheduled step: those that it woke go on, whoever has been blocked for longest first;
+// then steps that were deferred and can be played now, in the order in which they were deferred.
+// Only then comes the next scheduled step. Nothing here depends on the clock, except that a
+// transaction with a timeout may be waited for; and that only when nothing else can happen (wait,
+// or the end).
 class Conductor {
  public:
   // `stage` must outlive it.

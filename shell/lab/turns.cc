@@ -51,7 +51,7 @@ void Turns::work(SessionId session) {
 
 Turns::State Turns::until_settled(std::unique_lock<std::mutex>& lock, SessionId session) {
   const Slot& slot = slots_[session];
-  settled_.wait(lock, [&slot] { return slot.state != State::running; });
+  settled_.wait(lock, [&] { return slot.state != State::running && victims_.empty(); });
   return slot.state;
 }
 
@@ -76,8 +76,11 @@ Turns::State Turns::resume(SessionId session) {
 std::optional<Turns::SessionId> Turns::next_woken() {
   const std::lock_guard lock(mutex_);
   if (woken_.empty()) return std::nullopt;
-  const SessionId session = woken_.front();
-  woken_.pop_front();
+  const auto first = std::min_element(woken_.begin(), woken_.end(), [this](auto a, auto b) {
+    return slots_[a].blocked_since < slots_[b].blocked_since;
+  });
+  const SessionId session = *first;
+  woken_.erase(first);
   return session;
 }
 
@@ -108,6 +111,7 @@ std::optional<DeadlockReport> Turns::take_deadlock(SessionId session) {
 
 void Turns::block(std::unique_lock<std::mutex>&, SessionId session) {
   slots_[session].state = State::blocked;
+  slots_[session].blocked_since = ++blocks_;
   settled_.notify_one();
 }
 
@@ -166,6 +170,7 @@ void Turns::on_wake(const EventTransaction& txn, WakeReason) {
   if (found == waiting_.end()) return;
   const SessionId session = found->second;
   waiting_.erase(found);
+  victims_.erase(txn.id.value);
   wake(session);
 }
 
@@ -173,6 +178,7 @@ void Turns::on_resume(const EventTransaction&) { pause(); }
 
 void Turns::on_deadlock(const DeadlockReport& report) {
   const std::lock_guard lock(mutex_);
+  if (waiting_.count(report.victim.id.value) != 0) victims_.insert(report.victim.id.value);
   const auto found = std::find(names_.begin(), names_.end(), report.victim.label);
   if (found != names_.end()) {
     slots_[static_cast<SessionId>(found - names_.begin())].deadlock = report;

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,11 +28,15 @@ namespace isolde::lab {
 //   T2  A session that was woken does nothing of its own until resume(): it stands in on_resume,
 //       or at the latest in pause() behind the operation that had waited. So what the sessions do
 //       has one order, and it is the same each time.
-//   T3  Woken sessions are resumed in the order in which they were woken. That is the order of the
-//       engine's releases, which T1 and T2 make the same each time.
+//   T3  Of the woken sessions, the one that has been blocked for longest is resumed first. Not the
+//       one that was woken first: a release wakes several, in any order.
 //
 // The race that T2 prevents: A commits and so wakes B, who would go on to write y; but A's step has
 // a second command that writes y as well. Who is first would be up to the machine.
+//
+//   T4  Who blocks by closing a cycle keeps the turn until the victim, if it is another, has been
+//       woken: the engine may tell of the block first, and of the wake, from the same thread, a
+//       moment later. Otherwise the conductor might find nobody to go on with.
 //
 // Lock order: mutex_ is a leaf; no callback and no job runs under it.
 //
@@ -53,7 +58,7 @@ class Turns final : public Observer {
   State run(SessionId session, std::function<void()> job);
   // Lets a woken session go on. Returns when its job is done, or blocked again.
   State resume(SessionId session);
-  // The first of those that were woken, if any; it has to be resumed.
+  // Of those that were woken, if any, the one that blocked first; it has to be resumed.
   std::optional<SessionId> next_woken();
   // Returns once a blocked session has been woken by time alone. Precondition: one of them has a
   // timeout.
@@ -84,6 +89,7 @@ class Turns final : public Observer {
     std::function<void()> job;
     bool quit = false;
     std::vector<std::string> blockers;
+    std::uint64_t blocked_since = 0;  // counts the blocks of this play
     std::optional<SessionId> waited_for;
     std::optional<DeadlockReport> deadlock;
     std::condition_variable turn;
@@ -100,8 +106,10 @@ class Turns final : public Observer {
   mutable std::mutex mutex_;
   std::condition_variable settled_;  // a session became idle, blocked or woken
   std::deque<Slot> slots_;           // by session
-  std::deque<SessionId> woken_;
+  std::vector<SessionId> woken_;
+  std::uint64_t blocks_ = 0;
   std::map<std::uint64_t, SessionId> waiting_;  // transactions that wait for a lock, by id
+  std::set<std::uint64_t> victims_;             // of those: a wake is under way to them
 };
 
 }  // namespace isolde::lab

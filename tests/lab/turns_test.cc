@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(a_session_that_blocks_gives_its_turn_back_and_says_for_whom
   BOOST_TEST(bool(turns.resume(1) == State::idle));
 }
 
-BOOST_AUTO_TEST_CASE(the_woken_go_on_one_by_one_in_the_order_in_which_they_were_woken) {
+BOOST_AUTO_TEST_CASE(the_woken_go_on_one_by_one_whoever_has_been_blocked_for_longest_first) {
   for (int round = 0; round < 200; ++round) {
     Turns turns({"A", "B", "C", "D"});
     FakeEngine engine(turns);
@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(the_woken_go_on_one_by_one_in_the_order_in_which_they_were_
     });
     BOOST_TEST(order == "A");
     while (const auto woken = turns.next_woken()) turns.resume(*woken);
-    BOOST_REQUIRE(order == "ACDB");
+    BOOST_REQUIRE(order == "ADBC");
   }
 }
 
@@ -135,6 +135,29 @@ BOOST_AUTO_TEST_CASE(a_wake_by_time_alone_is_waited_for) {
   turns.await_wake();
   BOOST_TEST(bool(turns.resume(turns.next_woken().value()) == State::idle));
   clock.join();
+}
+
+// The engine may say that the requester blocks before it says that the victim is woken.
+BOOST_AUTO_TEST_CASE(who_blocks_by_closing_a_cycle_keeps_the_turn_until_its_victim_is_woken) {
+  for (int round = 0; round < 200; ++round) {
+    Turns turns({"A", "B"});
+    FakeEngine engine(turns);
+    turns.run(1, [&] { engine.wait(1, {"A"}); });
+    std::thread rest;  // what the engine does in A's thread after on_block
+    const State state = turns.run(0, [&] {
+      DeadlockReport report;
+      report.victim = {TransactionId{2}, "B"};
+      turns.on_deadlock(report);
+      rest = std::thread([&] { engine.wake(1); });
+      engine.wait(0, {"B"});
+    });
+    BOOST_REQUIRE(bool(state == State::blocked));
+    BOOST_REQUIRE(turns.next_woken().value_or(9) == 1u);
+    rest.join();
+    turns.resume(1);
+    turns.run(1, [&] { engine.wake(0); });
+    turns.resume(turns.next_woken().value());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_deadlock_is_kept_for_its_victim) {
