@@ -121,7 +121,7 @@ class Fiber {
   std::size_t size_ = 0;
   Fiber* came_from_ = nullptr;
   [[maybe_unused]] void* fake_stack_ = nullptr;  // AddressSanitizer only
-  void* tsan_ = nullptr;
+  [[maybe_unused]] void* tsan_ = nullptr;
 };
 
 // A point of a schedule where more than one actor could go on.
