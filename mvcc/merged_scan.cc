@@ -113,6 +113,7 @@ void MergedScan::step_chain() {
 void MergedScan::prefetch_chain() const {
   if (chain_ == nullptr) return;
   const auto prefetch = [](const void* node, std::size_t lines) {
+    if (node == nullptr) return;
     for (std::size_t line = 0; line < lines; ++line) {
       __builtin_prefetch(static_cast<const char*>(node) + line * 64);
     }
