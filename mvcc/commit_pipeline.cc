@@ -80,6 +80,10 @@ CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
   std::unique_ptr<RecentCommit> forgotten;
   ISOLDE_YIELD("commit: before critical section");
   MutexLock lock(mutex_);
+  if (has_pessimists() && !prepared.is_locked && !prepared.writes.empty()) {
+    outcome.kind = Outcome::Kind::lock_first;
+    return outcome;
+  }
   if (!resolve_chains(prepared)) {
     outcome.kind = Outcome::Kind::prepare_again;
     return outcome;
@@ -106,6 +110,31 @@ CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
   forgotten = recent_.remember(std::move(prepared.recent));
   lock.unlock();
   return outcome;
+}
+
+void CommitPipeline::pessimist_arrives() {
+  std::uint64_t alive = pessimists_.load();
+  while (alive != 0) {
+    if (pessimists_.compare_exchange_weak(alive, alive + 1)) return;
+  }
+  MutexLock lock(mutex_);
+  pessimists_.fetch_add(1);
+}
+
+std::optional<Refusal> CommitPipeline::find_newer(KeyspaceId keyspace, std::string_view key,
+                                                  std::uint64_t hash, std::uint64_t snapshot,
+                                                  bool was_read) {
+  std::optional<Refusal> refusal = check_loaded(keyspace, snapshot, key);
+  if (!refusal) {
+    const Chain* chain = store_.find(keyspace, key, hash);
+    if (chain == nullptr) return std::nullopt;
+    const Version& newest = *chain->newest.load();
+    if (newest.commit <= snapshot) return std::nullopt;
+    refusal = newer_version(keyspace, key, newest, snapshot, was_read);
+  }
+  MutexLock lock(mutex_);
+  name_culprit(*refusal);
+  return refusal;
 }
 
 bool CommitPipeline::resolve_chains(PreparedCommit& prepared) {

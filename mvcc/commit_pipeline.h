@@ -59,6 +59,7 @@ struct PreparedCommit {
   const ReadSet* reads = nullptr;             // what must be unchanged; null or empty: nothing
   std::optional<std::uint64_t> validated_at;  // reads hold as of this commit already
   std::vector<PreparedWrite> writes;          // in key order
+  bool is_locked = false;                     // exclusive locks on all that is written are held
   std::vector<std::uint32_t> reads_by_hash;   // if validated_at: places in reads->keys(), by hash
   engine::CommitRecord record;                // encoded; with sums to compute: room for it
   bool encode_late = false;                   // there are sums to compute
@@ -80,16 +81,33 @@ class CommitPipeline {
   std::uint64_t visible() const noexcept { return visible_.load(); }
 
   struct Outcome {
-    enum class Kind : std::uint8_t { committed, refused, prepare_again };
+    enum class Kind : std::uint8_t { committed, refused, prepare_again, lock_first };
     Kind kind = Kind::committed;
     std::uint64_t commit = 0;
     std::optional<Refusal> refusal;
   };
   // Validates, and if there are writes installs, publishes and appends. Precondition: the slot is
   // busy with a registered snapshot. `prepare_again`: a chain was dropped since it was found.
+  // `lock_first`: there are pessimists alive, and the writes are not locked (C5).
   Outcome commit(PreparedCommit& prepared) ISOLDE_EXCLUDES(mutex_);
   // Validates the reads as of the returned commit, outside the critical section (C2).
   Outcome validate_outside(const PreparedCommit& prepared);
+
+  // What refuses a pessimist at its write or locking read: a version newer than its snapshot. The
+  // key is locked, so that none comes after the look. Precondition: as commit().
+  std::optional<Refusal> find_newer(KeyspaceId keyspace, std::string_view key, std::uint64_t hash,
+                                    std::uint64_t snapshot, bool was_read) ISOLDE_EXCLUDES(mutex_);
+
+  // A pessimist is alive from before its first lock until after its last. From 0 to 1 under the
+  // mutex (C5), because of an optimist that finds the flag down:
+  //   Optimist   in the critical section: no pessimists; validates
+  //   Pessimist  arrives, locks x, reads x, and will write y because of it
+  //   Optimist   installs its x
+  // With the mutex, either the optimist's x is visible before the pessimist has its lock, or the
+  // optimist sees the flag and waits for the lock.
+  void pessimist_arrives() ISOLDE_EXCLUDES(mutex_);
+  void pessimist_leaves() noexcept { pessimists_.fetch_sub(1); }
+  bool has_pessimists() const noexcept { return pessimists_.load() != 0; }
 
   // Creates (or drops) a keyspace as a commit of its own. Creating one whose name exists, and
   // dropping one that is gone, refuse.
@@ -133,6 +151,7 @@ class CommitPipeline {
   engine::CommitLog& log_;
   Mutex mutex_;
   std::atomic<std::uint64_t> visible_;
+  std::atomic<std::uint64_t> pessimists_{0};
   bool failed_ ISOLDE_GUARDED_BY(mutex_) = false;
   RecentCommits recent_ ISOLDE_GUARDED_BY(mutex_);
 };

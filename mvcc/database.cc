@@ -137,6 +137,9 @@ Result<VerifyReport> Database::verify() {
   return guarded("verifying", [&] { return core_->verify(); });
 }
 Stats Database::stats() const { return core_->stats(); }
+LockState Database::locks() const { return core_->locks().state(); }
+std::vector<DeadlockReport> Database::deadlocks() const { return core_->locks().deadlocks(); }
+bool Database::cancel(TransactionId id) { return core_->cancel(id); }
 
 void Database::add_observer(std::shared_ptr<Observer> observer) {
   core_->add_observer(std::move(observer));

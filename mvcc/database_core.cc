@@ -51,6 +51,10 @@ std::optional<Error> check_options(const Options& options) {
   if (options.max_transaction_bytes == 0) {
     return refuse("Options::max_transaction_bytes must be positive");
   }
+  if (options.lock_timeout.count() < 0) return bad_lock_timeout();
+  if (options.max_locks_per_transaction == 0) {
+    return refuse("Options::max_locks_per_transaction must be at least 1");
+  }
   return std::nullopt;
 }
 
@@ -121,6 +125,11 @@ Result<void> DatabaseCore::open_parts() {
 
   const Timestamp at = replayed ? last_replayed_ : base_->at();
   registry_ = std::make_shared<SnapshotRegistry>(*base_);
+  LockLimits limits;
+  limits.locks_per_owner = options_.max_locks_per_transaction;
+  limits.strategy = options_.deadlock_strategy;
+  limits.victim = options_.deadlock_victim;
+  locks_ = std::make_unique<LockTable>(wait_teller_, limits);
   pipeline_ = std::make_unique<CommitPipeline>(store_, catalog_, *log_, at);
   reclaimer_ = std::make_unique<Reclaimer>(store_, catalog_, *registry_, *pipeline_, *log_, *base_,
                                            options_.max_version_memory);
@@ -231,6 +240,7 @@ void DatabaseCore::abandon() noexcept {
   checkpointer_.reset();
   reclaimer_.reset();
   pipeline_.reset();
+  locks_.reset();
   if (registry_) leave_slots_to_handles();
   registry_.reset();
   log_.reset();
@@ -249,13 +259,13 @@ Error DatabaseCore::inherited() const {
 }
 
 Result<TransactionCore*> DatabaseCore::begin(const TransactionOptions& options) {
-  if (options.locking == Locking::pessimistic) {
-    return Error(ErrorCode::invalid_argument,
-                 "pessimistic locking is not offered by this version; use Locking::optimistic");
-  }
+  if (options.lock_timeout && options.lock_timeout->count() < 0) return bad_lock_timeout();
   if (is_inherited()) return inherited();
   Slot& slot = registry_->claim();
-  if (!slot.core) slot.core = std::make_unique<TransactionCore>(*this, slot);
+  if (!slot.core) {
+    slot.core = std::make_unique<TransactionCore>(*this, slot);
+    slot.published_core.store(slot.core.get());
+  }
   slot.core->start(options);
   return slot.core.get();
 }
@@ -482,6 +492,31 @@ void DatabaseCore::remove_observer(const std::shared_ptr<Observer>& observer) {
   std::erase(observers, observer);
   observed_.store(!observers.empty());
   observers_ = std::make_shared<const Observers>(std::move(observers));
+}
+
+bool DatabaseCore::cancel(TransactionId id) {
+  bool found = false;
+  registry_->for_each([&](Slot& slot) {
+    TransactionCore* core = slot.published_core.load();
+    if (core != nullptr && id.value != 0 && core->id_if_known() == id) found = core->cancel(id);
+  });
+  return found;
+}
+
+void DatabaseCore::WaitTeller::on_block(const LockOwner& waiter, const BlockEvent& event) {
+  database_.notify([&](Observer& observer) { observer.on_block(waiter.event(), event); });
+}
+void DatabaseCore::WaitTeller::on_wake(const LockOwner& waiter, WakeReason reason) {
+  database_.notify([&](Observer& observer) { observer.on_wake(waiter.event(), reason); });
+}
+void DatabaseCore::WaitTeller::on_resume(const LockOwner& waiter) {
+  database_.notify([&](Observer& observer) { observer.on_resume(waiter.event()); });
+}
+void DatabaseCore::WaitTeller::on_deadlock(const DeadlockReport& report) {
+  database_.notify([&](Observer& observer) { observer.on_deadlock(report); });
+}
+std::string DatabaseCore::WaitTeller::keyspace_name(KeyspaceId id) const {
+  return database_.catalog_.name_of(id);
 }
 
 void DatabaseCore::notify(const std::function<void(Observer&)>& event) const {

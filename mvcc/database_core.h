@@ -24,6 +24,7 @@
 #include "mvcc/catalog.h"
 #include "mvcc/checkpointer.h"
 #include "mvcc/commit_pipeline.h"
+#include "mvcc/lock_table.h"
 #include "mvcc/reclaimer.h"
 #include "mvcc/snapshot_registry.h"
 #include "mvcc/version_store.h"
@@ -89,7 +90,34 @@ class DatabaseCore {
   // that keeps failing.
   Result<void> wait_for_room();
 
+  LockTable& locks() noexcept { return *locks_; }
+  // Order of begin, for victims. Optimists need one only while there may be pessimists: one from
+  // before the first pessimist is older than all of them.
+  std::uint64_t next_begun(Locking locking) noexcept {
+    if (locking == Locking::optimistic && !knows_pessimists_.load(std::memory_order_relaxed)) {
+      return 0;
+    }
+    knows_pessimists_.store(true, std::memory_order_relaxed);
+    return next_begun_.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
+  bool cancel(TransactionId id);
+
  private:
+  // Waits are told as they happen, to whoever observes then.
+  class WaitTeller : public LockListener {
+   public:
+    explicit WaitTeller(const DatabaseCore& database) : database_(database) {}
+    bool is_observed() const noexcept override { return database_.is_observed(); }
+    void on_block(const LockOwner& waiter, const BlockEvent& event) override;
+    void on_wake(const LockOwner& waiter, WakeReason reason) override;
+    void on_resume(const LockOwner& waiter) override;
+    void on_deadlock(const DeadlockReport& report) override;
+    std::string keyspace_name(KeyspaceId id) const override;
+
+   private:
+    const DatabaseCore& database_;
+  };
+
   DatabaseCore(std::filesystem::path directory, const Options& options, engine::FileSystem& files);
   Result<void> open_parts();
   Result<void> replay(Timestamp at, std::string_view entry);
@@ -116,6 +144,8 @@ class DatabaseCore {
   VersionStore store_;
   Catalog catalog_;
   std::shared_ptr<SnapshotRegistry> registry_;
+  WaitTeller wait_teller_{*this};
+  std::unique_ptr<LockTable> locks_;
   std::unique_ptr<CommitPipeline> pipeline_;
   std::unique_ptr<Reclaimer> reclaimer_;
   std::unique_ptr<Checkpointer> checkpointer_;
@@ -123,6 +153,8 @@ class DatabaseCore {
 
   std::atomic<std::uint64_t> next_transaction_id_{0};
   std::atomic<std::uint64_t> next_write_sequence_{0};
+  std::atomic<std::uint64_t> next_begun_{0};
+  std::atomic<bool> knows_pessimists_{false};
   std::array<std::atomic<std::uint64_t>, 32> aborted_{};
   std::atomic<std::uint64_t> retries_{0};
   Timestamp last_replayed_;

@@ -17,6 +17,19 @@
 
 namespace isolde::mvcc {
 
+// The smallest key after `key`.
+inline std::string successor(std::string_view key) {
+  std::string next(key);
+  next.push_back('\0');
+  return next;
+}
+
+// The part of a range that a scan has observed when it stopped at `key` (trap 2).
+inline KeyRange observed_until(const KeyRange& range, bool reverse, std::string_view key) {
+  if (reverse) return {std::string(key), range.upper};
+  return {range.lower, successor(key)};
+}
+
 // A private write in the range of a scan.
 struct OverlayEntry {
   std::string key;

@@ -19,15 +19,40 @@ std::string place(std::string_view keyspace, std::string_view key) {
   return "key " + isolde::quoted(key) + " in keyspace " + isolde::quoted(keyspace);
 }
 
-}  // namespace
+std::string in_mode(LockMode mode) { return " (" + std::string(name(mode)) + ")"; }
 
-std::string describe(const TransactionRef& transaction) {
-  if (transaction.id.value == 0) return "an earlier transaction";
-  std::string text = "T";
-  text += std::to_string(transaction.id.value);
-  if (!transaction.label.empty()) text += " " + isolde::quoted(transaction.label);
+// "T2 'b' holds it (shared)", and how many more stand in the way.
+std::string obstacle(const std::vector<LockWaitEdge>& waits_for) {
+  const LockWaitEdge& first = waits_for.front();
+  std::string text = describe(first.holder) +
+                     (first.queued ? " waits for it and came before" : " holds it") +
+                     in_mode(first.holder_mode);
+  if (waits_for.size() > 1) text += ", and " + std::to_string(waits_for.size() - 1) + " more";
   return text;
 }
+
+// What `self`, who waits in the first edge, is told of the one it waits for.
+Evidence about_wait(const LockWaitEdge& edge) {
+  Evidence evidence;
+  evidence.keyspace = edge.target.keyspace;
+  evidence.key = edge.target.key;
+  evidence.range = edge.target.range;
+  evidence.self = edge.waiter;
+  evidence.culprit = edge.holder;
+  evidence.asked_mode = edge.mode;
+  evidence.culprit_mode = edge.holder_mode;
+  return evidence;
+}
+
+Error about_waits(ErrorCode code, std::string message, std::vector<LockWaitEdge> waits_for) {
+  Evidence evidence = about_wait(waits_for.front());
+  evidence.waits_for = std::move(waits_for);
+  return {code, std::move(message), std::move(evidence)};
+}
+
+}  // namespace
+
+std::string describe(const TransactionRef& transaction) { return to_text(transaction); }
 
 Error used_twice() {
   return {
@@ -46,6 +71,96 @@ Error lock_wait_refused() {
   return {ErrorCode::invalid_argument,
           "nowait and skip_locked mean something only where locks are taken: an optimistic "
           "transaction takes none, use LockWait::wait"};
+}
+
+Error skip_locked_refused() {
+  return {ErrorCode::invalid_argument,
+          "skip_locked would leave out of a serializable transaction what it has to depend on; use "
+          "nowait, or a level below"};
+}
+
+Error bad_lock_timeout() {
+  return {ErrorCode::invalid_argument,
+          "a lock timeout can't be negative; 0 is not to wait, no_lock_timeout to wait for ever"};
+}
+
+Error cancelled(TransactionRef self) {
+  std::string message = describe(self) + " was cancelled from outside";
+  Evidence evidence;
+  evidence.self = std::move(self);
+  return {ErrorCode::cancelled, std::move(message), std::move(evidence)};
+}
+
+Error too_many_locks(const LockTarget& target, std::size_t limit) {
+  Evidence evidence;
+  evidence.keyspace = target.keyspace;
+  evidence.key = target.key;
+  evidence.range = target.range;
+  return {ErrorCode::too_many_locks,
+          "the transaction holds " + std::to_string(limit) +
+              " locks, which is Options::max_locks_per_transaction, and can't have one on " +
+              to_text(target) + ": split it, lock a range instead, or raise the limit",
+          std::move(evidence)};
+}
+
+Error lock_timeout(std::vector<LockWaitEdge> waits_for, std::chrono::nanoseconds waited) {
+  const LockWaitEdge& edge = waits_for.front();
+  std::string message =
+      describe(edge.waiter) + " waited " +
+      std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(waited).count()) +
+      " ms in vain for " + to_text(edge.target) + in_mode(edge.mode) + ": " + obstacle(waits_for) +
+      "; try again, roll back, or raise the lock timeout";
+  return about_waits(ErrorCode::lock_timeout, std::move(message), std::move(waits_for));
+}
+
+Error lock_not_available(std::vector<LockWaitEdge> waits_for) {
+  const LockWaitEdge& edge = waits_for.front();
+  std::string message = describe(edge.waiter) + " can't have " + to_text(edge.target) +
+                        in_mode(edge.mode) + " without waiting: " + obstacle(waits_for);
+  return about_waits(ErrorCode::lock_not_available, std::move(message), std::move(waits_for));
+}
+
+Error must_not_wait(std::vector<LockWaitEdge> waits_for) {
+  const LockWaitEdge& edge = waits_for.front();
+  std::string message = describe(edge.waiter) + " would have to wait for " + to_text(edge.target) +
+                        in_mode(edge.mode) +
+                        ", which the strategy 'no_wait' does not allow: " + obstacle(waits_for) +
+                        "; run the transaction again";
+  return about_waits(ErrorCode::deadlock, std::move(message), std::move(waits_for));
+}
+
+Error deadlock(const DeadlockReport& report, DeadlockStrategy strategy) {
+  const bool is_cycle = strategy == DeadlockStrategy::detect;
+  // The victim's own wait; where it was wounded, the wait of the one that wounded it.
+  const LockWaitEdge* own = &report.cycle.front();
+  for (const LockWaitEdge& edge : report.cycle) {
+    if (edge.waiter.id == report.victim.id) own = &edge;
+  }
+  std::string message;
+  if (is_cycle) {
+    constexpr std::size_t told = 8;
+    message = describe(report.victim) + " is the victim of a deadlock of " +
+              std::to_string(report.cycle.size()) + ": ";
+    for (std::size_t at = 0; at < report.cycle.size() && at < told; ++at) {
+      const LockWaitEdge& edge = report.cycle[at];
+      message += describe(edge.waiter) + " waits for " + to_text(edge.target) + in_mode(edge.mode) +
+                 ", which " + describe(edge.holder) +
+                 (edge.queued ? " waits for before it" : " holds") + in_mode(edge.holder_mode) +
+                 "; ";
+    }
+    if (report.cycle.size() > told) {
+      message += "and " + std::to_string(report.cycle.size() - told) + " more; ";
+    }
+  }
+  message += report.reason + "; run the transaction again";
+  Evidence evidence = about_wait(*own);
+  if (own->waiter.id != report.victim.id) {
+    std::swap(evidence.self, evidence.culprit);
+    std::swap(evidence.asked_mode, evidence.culprit_mode);
+  }
+  (is_cycle ? evidence.cycle : evidence.waits_for) = report.cycle;
+  evidence.reason = report.reason;
+  return {ErrorCode::deadlock, std::move(message), std::move(evidence)};
 }
 
 Error keyspace_not_found(std::string_view name) {

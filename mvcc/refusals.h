@@ -7,8 +7,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "isolde/error.h"
+#include "isolde/locks.h"
+#include "isolde/options.h"
 #include "isolde/types.h"
 
 namespace isolde::mvcc {
@@ -18,6 +21,17 @@ struct Refusal;
 Error used_twice();
 Error transaction_finished();
 Error lock_wait_refused();
+Error skip_locked_refused();
+Error bad_lock_timeout();
+Error cancelled(TransactionRef self);
+Error too_many_locks(const LockTarget& target, std::size_t limit);
+// `waits_for`: those who stand in the way, never empty; the first is the culprit.
+Error lock_timeout(std::vector<LockWaitEdge> waits_for, std::chrono::nanoseconds waited);
+Error lock_not_available(std::vector<LockWaitEdge> waits_for);
+// no_wait: it must not wait for them.
+Error must_not_wait(std::vector<LockWaitEdge> waits_for);
+// A cycle that is broken at the cost of its victim, or (wound_wait) an edge that must not be.
+Error deadlock(const DeadlockReport& report, DeadlockStrategy strategy);
 Error keyspace_not_found(std::string_view name);
 Error read_only_refused(bool whole_database);
 Error value_too_large(std::string_view keyspace, std::string_view key, std::size_t bytes);

@@ -71,9 +71,11 @@ struct alignas(128) Slot {
   WriteSet writes;
   SlotCounters counters;
   SharedHistogram commit_latency;
+  SharedHistogram lock_wait;
   std::atomic<std::int64_t> snapshot_taken_ns{0};  // steady clock, when the oldest one was taken
   std::uint32_t index = 0;
   std::unique_ptr<TransactionCore> core;  // made once, used by one transaction after the other
+  std::atomic<TransactionCore*> published_core{nullptr};  // the same, for other threads
   // Set when the database is closed while a handle still names the ended transaction in here: what
   // the slot lives in stays until that handle has gone.
   std::shared_ptr<SnapshotRegistry> home;

@@ -19,15 +19,14 @@ thread_local struct {
 
 std::atomic<std::uint64_t> registries_made{0};
 
-// Pauses a thread that waits for another to leave a gate.
-void wait_for_gate() noexcept {
+}  // namespace
+
+void SnapshotRegistry::wait_for_gate() noexcept {
 #ifdef ISOLDE_YIELD_POINTS
   if (yield_to_hook("blocked: gate")) return;
 #endif
   std::this_thread::yield();
 }
-
-}  // namespace
 
 Slot::Slot() = default;
 Slot::~Slot() = default;

@@ -43,6 +43,8 @@ class SnapshotRegistry {
   // Enters the slot for one operation; false: another thread is inside it.
   static bool enter(Slot& slot) noexcept;
   static void leave(Slot& slot) noexcept;
+  // Pauses a thread that waits for another to leave a gate.
+  static void wait_for_gate() noexcept;
 
   // Makes the slot's view open and current. Precondition: busy. Errors: io_error, out_of_memory.
   Result<void> refresh_view(Slot& slot);

@@ -81,6 +81,7 @@ void add_slot(const Slot& slot, std::int64_t now_ns, Stats& stats) {
   stats.committed_writing += get(slot.counters.committed_writing);
   stats.rolled_back += get(slot.counters.rolled_back);
   slot.commit_latency.merge_into(stats.commit_latency);
+  slot.lock_wait.merge_into(stats.lock_wait);
   const std::uint64_t snapshot = std::min(slot.snapshot.load(), slot.pinned.load());
   if (snapshot >= too_old || !slot.core) return;
   SnapshotStats live;
@@ -111,6 +112,11 @@ Stats DatabaseCore::stats() const {
   }
   stats.retries = retries_.load(std::memory_order_relaxed);
   stats.backpressure_wait = background_->waits();
+
+  const LockTable::Counts locks = locks_->counts();
+  stats.locks_held = locks.held;
+  stats.lock_waiters = locks.waiters;
+  stats.deadlocks = locks.deadlocks;
 
   stats.durable = log_->durable();
   stats.checkpoint = base_->at();

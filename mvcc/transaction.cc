@@ -47,14 +47,14 @@ Result<std::optional<std::string_view>> Transaction::get(const Keyspace& keyspac
 
 Result<std::optional<std::string_view>> Transaction::get_for_update(const Keyspace& keyspace,
                                                                     std::string_view key,
-                                                                    LockWait lock_wait) {
-  return guarded([&] { return core_->get(keyspace, key, ReadMode::for_update, lock_wait, true); });
+                                                                    LockOptions lock) {
+  return guarded([&] { return core_->get(keyspace, key, ReadMode::for_update, lock, true); });
 }
 
 Result<std::optional<std::string_view>> Transaction::get_for_share(const Keyspace& keyspace,
                                                                    std::string_view key,
-                                                                   LockWait lock_wait) {
-  return guarded([&] { return core_->get(keyspace, key, ReadMode::for_share, lock_wait, true); });
+                                                                   LockOptions lock) {
+  return guarded([&] { return core_->get(keyspace, key, ReadMode::for_share, lock, true); });
 }
 
 Result<void> Transaction::put(const Keyspace& keyspace, std::string_view key,
@@ -109,6 +109,11 @@ Result<Timestamp> Transaction::commit() {
 }
 Result<void> Transaction::rollback() {
   return guarded([&] { return core_->rollback(); });
+}
+
+void Transaction::cancel() noexcept { static_cast<void>(core_->cancel(core_->id())); }
+Result<void> Transaction::set_lock_timeout(std::chrono::milliseconds timeout) {
+  return core_->set_lock_timeout(timeout);
 }
 
 bool Transaction::active() const noexcept { return core_ != nullptr && core_->active(); }

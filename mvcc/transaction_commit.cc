@@ -36,7 +36,7 @@ Result<Timestamp> TransactionCore::commit() {
     }
   }
   // Reads alone depend on nothing: their snapshot was a committed state.
-  if (!active_) return finish_commit(Timestamp{last_snapshot_}, observed_);
+  if (!active()) return finish_commit(Timestamp{last_snapshot_}, observed_);
   return commit_through_pipeline();
 }
 
@@ -55,30 +55,55 @@ Result<Timestamp> TransactionCore::commit_through_pipeline() {
     prepared.reservation = std::move(*reservation);
     prepared.record.reserve(bytes);
   }
-  CommitPipeline::Outcome outcome;
-  {
-    Operation operation(*this);
-    if (auto refusal = operation.refusal()) return *refusal;
-    if (auto ready = prepare_read(); !ready) return ready.error();
-    auto passed = pass_pipeline(prepared);
-    if (!passed) return passed.error();
-    outcome = std::move(*passed);
-    if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
-      Error error = phrase(*outcome.refusal);
-      if (!ends_transaction(error.code())) return error;
-      return end_with(std::move(error));
+  // An optimist that may try again holds nothing until then.
+  struct Release {
+    TransactionCore& transaction;
+    ~Release() {
+      if (transaction.is_pessimistic() || !transaction.active()) return;
+      if (transaction.uses_locks_) transaction.release_locks();
     }
-    ISOLDE_YIELD("commit: before private copies go");
-    if (!writes) outcome.commit = last_snapshot_;
-    drop_private_state(writes);
-  }
-  auto durable = finish_commit(Timestamp{outcome.commit},
-                               writes ? std::max(observed_, outcome.commit) : observed_);
+  } const release{*this};
+  auto passed = lock_and_pass(prepared);
+  if (!passed) return passed.error();
+  const std::uint64_t commit = writes ? passed->commit : last_snapshot_;
+  auto durable = finish_commit(Timestamp{commit}, writes ? std::max(observed_, commit) : observed_);
   if (writes) {
     slot_.commit_latency.record(std::chrono::steady_clock::now() - start);
     if (durable) SlotCounters::bump(slot_.counters.committed_writing);
   }
   return durable;
+}
+
+// C5. An optimist that meets pessimists takes their kind of locks for its commit: on all that it
+// writes, in key order, waiting for shared ones as well; then it is judged, with the locks held.
+Result<CommitPipeline::Outcome> TransactionCore::lock_and_pass(PreparedCommit& prepared) {
+  using Kind = CommitPipeline::Outcome::Kind;
+  const bool writes = !slot_.writes.empty();
+  prepared.is_locked = is_pessimistic();
+  bool must_lock = !is_pessimistic() && writes && database_.pipeline().has_pessimists();
+  for (;;) {
+    if (must_lock) {
+      if (auto refusal = lock_writes()) return *refusal;
+      prepared.is_locked = true;
+    }
+    Operation operation(*this);
+    if (auto refusal = operation.refusal()) return *refusal;
+    if (auto ready = prepare_read(); !ready) return ready.error();
+    auto passed = pass_pipeline(prepared);
+    if (!passed) return passed.error();
+    if (passed->kind == Kind::lock_first) {
+      must_lock = true;
+      continue;
+    }
+    if (passed->kind == Kind::refused) {
+      Error error = phrase(*passed->refusal);
+      if (!ends_transaction(error.code())) return error;
+      return end_with(std::move(error));
+    }
+    ISOLDE_YIELD("commit: before private copies go");
+    drop_private_state(writes);
+    return passed;
+  }
 }
 
 // An error before anything began: the transaction is as it was, unless the database has failed.
@@ -190,7 +215,7 @@ Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t
 
 Result<void> TransactionCore::rollback() {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) {
+  if (auto refusal = operation.refusal_but_for_doom()) {
     if (refusal->code() == ErrorCode::transaction_finished) return {};
     return *refusal;
   }

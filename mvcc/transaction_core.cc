@@ -22,12 +22,24 @@ std::int64_t coarse_now_ns() noexcept {
 }  // namespace
 
 bool Operation::enter(TransactionCore& transaction) noexcept {
-  return SnapshotRegistry::enter(transaction.slot_);
+  if (!SnapshotRegistry::enter(transaction.slot_)) return false;
+  // Another thread's operation has left the slot to wait for a lock.
+  if (transaction.waiting_.load(std::memory_order_relaxed)) {
+    SnapshotRegistry::leave(transaction.slot_);
+    return false;
+  }
+  return true;
+}
+
+std::optional<Error> Operation::refusal_but_for_doom() const {
+  if (!entered_) return used_twice();
+  if (!transaction_.active()) return transaction_finished();
+  return std::nullopt;
 }
 
 std::optional<Error> Operation::refusal() const {
-  if (!entered_) return used_twice();
-  if (!transaction_.active_) return transaction_finished();
+  if (auto refusal = refusal_but_for_doom()) return refusal;
+  if (transaction_.is_doomed()) return transaction_.end_doomed();
   return std::nullopt;
 }
 
@@ -39,7 +51,14 @@ void TransactionCore::start(const TransactionOptions& options) {
   options_.isolation = options.isolation;
   options_.locking = options.locking;
   options_.read_only = options.read_only;
-  active_ = true;
+  lock_timeout_ = options.lock_timeout;
+  locks_.label = options_.label;
+  locks_.isolation = options.isolation;
+  locks_.locking = options.locking;
+  locks_.priority = options.priority;
+  locks_.begun = database_.next_begun(options.locking);
+  locks_.writes.store(0, std::memory_order_relaxed);
+  active_.store(true, std::memory_order_relaxed);
   ++serial_;
   id_.store(0, std::memory_order_relaxed);
   snapshot_ = no_snapshot;
@@ -55,15 +74,17 @@ void TransactionCore::start(const TransactionOptions& options) {
 }
 
 void TransactionCore::finish() noexcept {
-  if (active_) static_cast<void>(rollback());
+  if (active()) static_cast<void>(rollback());
   // Last of all: it may take this core with it.
   const std::shared_ptr<SnapshotRegistry> home = std::move(slot_.home);
   SnapshotRegistry::release(slot_);
 }
 
 TransactionId TransactionCore::id() {
+  // One who cancels it from another thread may give it its id.
+  std::uint64_t none = 0;
   if (id_if_known().value == 0) {
-    id_.store(database_.next_transaction_id().value, std::memory_order_relaxed);
+    id_.compare_exchange_strong(none, database_.next_transaction_id().value);
   }
   return id_if_known();
 }
@@ -115,21 +136,27 @@ void TransactionCore::pin_snapshot() noexcept {
 }
 
 void TransactionCore::leave_operation() noexcept {
-  if (!keeps_snapshot() || !active_) {
-    snapshot_ = no_snapshot;
-    slot_.snapshot.store(no_snapshot, std::memory_order_release);
+  if (!keeps_snapshot() || !active()) {
+    forget_snapshot();
     ISOLDE_YIELD("read: leaving");
   }
   if (events_.empty()) {
     SnapshotRegistry::leave(slot_);
-    return;
+  } else {
+    // An observer may take its time, or use the database: it must not find the slot busy (W1).
+    const std::vector<Event> events = std::exchange(events_, {});
+    SnapshotRegistry::leave(slot_);
+    for (const Event& event : events) {
+      database_.notify([&](Observer& observer) { event(observer, event_self()); });
+    }
   }
-  // An observer may take its time, or use the database: it must not find the slot busy (W1).
-  const std::vector<Event> events = std::exchange(events_, {});
-  SnapshotRegistry::leave(slot_);
-  for (const Event& event : events) {
-    database_.notify([&](Observer& observer) { event(observer, event_self()); });
-  }
+  // C4: what it wrote is visible, or gone.
+  if (!active() && uses_locks_) release_locks();
+}
+
+void TransactionCore::forget_snapshot() noexcept {
+  snapshot_ = no_snapshot;
+  slot_.snapshot.store(no_snapshot, std::memory_order_release);
 }
 
 std::optional<Error> TransactionCore::check_snapshot() {
@@ -150,6 +177,13 @@ std::optional<Error> TransactionCore::check_keyspace(const Keyspace& keyspace) c
       state->handle.name() != keyspace.name()) {
     return keyspace_not_found(keyspace.name());
   }
+  return std::nullopt;
+}
+
+std::optional<Error> TransactionCore::check_lock_wait(LockWait wait) const {
+  if (wait == LockWait::wait) return std::nullopt;
+  if (!is_pessimistic()) return lock_wait_refused();
+  if (wait == LockWait::skip_locked && is_serializable()) return skip_locked_refused();
   return std::nullopt;
 }
 
@@ -266,24 +300,35 @@ void TransactionCore::apply_uncommitted(std::vector<WriteSet::Copy>& copies, See
 
 Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& keyspace,
                                                              std::string_view key, ReadMode mode,
-                                                             LockWait lock_wait, bool tracked) {
+                                                             const LockOptions& lock_options,
+                                                             bool tracked) {
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
   if (auto refusal = check_key(key)) return *refusal;
   if (auto refusal = check_keyspace(keyspace)) return *refusal;
-  if (lock_wait != LockWait::wait) return lock_wait_refused();
+  if (auto refusal = check_lock_wait(lock_options.wait)) return *refusal;
+  if (lock_options.timeout && lock_options.timeout->count() < 0) return bad_lock_timeout();
   const bool for_update = mode != ReadMode::plain;
   if (for_update && database_.log().failed()) return end_with(database_.log().failure());
-  const bool validated = for_update || (is_serializable() && tracked);
+  const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
+  if (is_pessimistic() && (for_update || (locks_reads() && tracked))) {
+    LockPatience patience = patience_for(lock_options.wait, lock_options.timeout);
+    const LockMode lock_mode =
+        mode == ReadMode::for_update ? LockMode::exclusive : LockMode::shared;
+    auto locked = lock_key(operation, keyspace, key, hash, lock_mode, patience, true);
+    if (!locked) return locked.error();
+    if (!*locked) return std::optional<std::string_view>{};
+  }
+  const bool depends = for_update && !is_pessimistic();
+  const bool validated = depends || (remembers_reads() && tracked);
   if (validated) {
     if (auto refusal = check_read_bound()) return *refusal;
   }
-  const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
   auto seen = read(keyspace.id(), key, hash, mode);
   if (!seen) return seen.error();
   // Blind own writes were not read from anywhere.
-  if (validated && (for_update || seen->commit)) track_key(keyspace.id(), key, hash);
-  if (for_update) {
+  if (validated && (depends || seen->commit)) track_key(keyspace.id(), key, hash);
+  if (depends) {
     reads_for_update_ = true;
     pin_snapshot();
   }
@@ -330,7 +375,7 @@ Error TransactionCore::end_with(Error error) {
 }
 
 void TransactionCore::drop_private_state(bool installed) noexcept {
-  active_ = false;
+  active_.store(false, std::memory_order_relaxed);
   slot_.writes.clear(installed);
   reads_.clear();
   savepoints_.clear();

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +18,8 @@
 #include "isolde/transaction.h"
 #include "mvcc/catalog.h"
 #include "mvcc/commit_pipeline.h"
+#include "mvcc/lock_owner.h"
+#include "mvcc/lock_table.h"
 #include "mvcc/merged_scan.h"
 #include "mvcc/read_set.h"
 #include "mvcc/slot.h"
@@ -34,6 +38,16 @@ struct Seen {
   std::uint64_t sequence = 0;           // of another's uncommitted write
 };
 
+// Keys that a scan with skip_locked leaves out.
+using SkippedKeys = std::set<std::string, std::less<>>;
+
+// How one operation waits for its locks: all of its waits together have one deadline.
+struct LockPatience {
+  LockWait wait = LockWait::wait;
+  std::chrono::milliseconds timeout = no_lock_timeout;
+  std::optional<std::chrono::steady_clock::time_point> deadline;  // once it has begun to wait
+};
+
 // Lives in a slot, used by one transaction after the other (no allocation at begin).
 //
 // Thread safety: one thread at a time, detected by the slot's gate.
@@ -48,7 +62,8 @@ class TransactionCore {
   void finish() noexcept;
 
   Result<std::optional<std::string_view>> get(const Keyspace& keyspace, std::string_view key,
-                                              ReadMode mode, LockWait lock_wait, bool tracked);
+                                              ReadMode mode, const LockOptions& lock_options,
+                                              bool tracked);
   Result<void> put(const Keyspace& keyspace, std::string_view key, std::string_view value);
   Result<void> erase(const Keyspace& keyspace, std::string_view key);
   Result<void> insert(const Keyspace& keyspace, std::string_view key, std::string_view value);
@@ -67,7 +82,11 @@ class TransactionCore {
   Result<Timestamp> commit();
   Result<void> rollback();
 
-  bool active() const noexcept { return active_; }
+  // From any thread: dooms it if it is still the transaction `id`. True if it was active.
+  bool cancel(TransactionId id);
+  Result<void> set_lock_timeout(std::chrono::milliseconds timeout);
+
+  bool active() const noexcept { return active_.load(std::memory_order_relaxed); }
   TransactionId id();
   TransactionId id_if_known() const noexcept {
     return TransactionId{id_.load(std::memory_order_relaxed)};
@@ -84,8 +103,20 @@ class TransactionCore {
   friend class CursorCore;
   friend class Operation;
 
-  bool keeps_snapshot() const noexcept { return options_.isolation >= Isolation::repeatable_read; }
+  bool is_pessimistic() const noexcept { return options_.locking == Locking::pessimistic; }
   bool is_serializable() const noexcept { return options_.isolation == Isolation::serializable; }
+  // One snapshot for all operations; the others read the newest state, each at its own moment.
+  bool keeps_snapshot() const noexcept {
+    return options_.isolation >= Isolation::repeatable_read && !locks_reads();
+  }
+  // Serializable by validation at commit: what it observes is remembered ...
+  bool remembers_reads() const noexcept { return is_serializable() && !is_pessimistic(); }
+  // ... or by two-phase locking.
+  bool locks_reads() const noexcept { return is_serializable() && is_pessimistic(); }
+  // C6: what insert, add and compare_and_set found is looked at again when they are installed.
+  bool settles_at_commit() const noexcept {
+    return options_.isolation <= Isolation::read_committed && !is_pessimistic();
+  }
 
   // Inside an operation.
   Result<void> prepare_read();
@@ -106,6 +137,7 @@ class TransactionCore {
   std::optional<Error> check_writable(const Keyspace& keyspace, std::string_view key,
                                       std::size_t value_bytes);
   std::optional<Error> check_read_bound() const;
+  std::optional<Error> check_lock_wait(LockWait wait) const;
   // `shown`: what the transaction itself now sees, for the observers.
   void write(const Keyspace& keyspace, std::string_view key, Write write, WriteKind kind,
              std::optional<std::string_view> shown);
@@ -131,9 +163,56 @@ class TransactionCore {
   void track_scan(const Keyspace& keyspace, const ObservedScan& observed,
                   const ScanOptions& options);
 
+  // Locks (transaction_locks.cc). Inside an operation, which is left while it waits (W1); at the
+  // commit of an optimist in none. False: skipped. Errors that end the transaction have ended it.
+  Result<bool> lock(Operation* operation, const LockAsk& ask, LockPatience& patience);
+  Result<bool> answer_to(Operation* operation, LockTable::Answer answer, const LockAsk& ask,
+                         const LockPatience& patience);
+  Result<bool> answer_to(Operation* operation, LockTable::Ending ending,
+                         std::chrono::nanoseconds waited);
+  Error end_while_locking(const Operation* operation, Error error);
+  // The same for one key, and at repeatable read the look whether it has changed since.
+  Result<bool> lock_key(Operation& operation, const Keyspace& keyspace, std::string_view key,
+                        std::uint64_t hash, LockMode mode, LockPatience& patience, bool is_read);
+  std::optional<Error> lock_for_write(Operation& operation, const Keyspace& keyspace,
+                                      std::string_view key);
+  std::optional<Error> check_newest(KeyspaceId keyspace, std::string_view key, std::uint64_t hash,
+                                    bool is_read);
+  LockPatience patience_for(LockWait wait, std::optional<std::chrono::milliseconds> timeout) const;
+  bool locks_scan(const ScanOptions& options) const noexcept {
+    return is_pessimistic() &&
+           (options.mode != ReadMode::plain || (locks_reads() && options.tracked));
+  }
+  std::optional<Error> check_scan(const Keyspace& keyspace, const ScanOptions& options);
+  // W3. Afterwards the operation reads at a snapshot after the last grant.
+  Result<void> lock_scan(Operation& operation, const Keyspace& keyspace, const KeyRange& range,
+                         const ScanOptions& options, SkippedKeys& skipped);
+  Result<void> lock_range(Operation& operation, const Keyspace& keyspace, const KeyRange& range,
+                          LockMode mode, LockPatience& patience);
+  Result<void> lock_scanned_range(Operation& operation, const Keyspace& keyspace,
+                                  const KeyRange& range, const ScanOptions& options,
+                                  LockPatience& patience);
+  struct ScannedKeys;
+  Result<void> lock_scanned_keys(Operation& operation, const Keyspace& keyspace,
+                                 const KeyRange& range, const ScanOptions& options,
+                                 LockPatience& patience, SkippedKeys& skipped);
+  Result<void> peek_keys(Operation& operation, const Keyspace& keyspace, const KeyRange& range,
+                         const ScanOptions& options, LockPatience& patience, ScannedKeys& keys);
+  Result<std::optional<std::string>> peek_last(const Keyspace& keyspace, const KeyRange& range,
+                                               const ScanOptions& options);
+  void forget_snapshot() noexcept;
+  std::optional<Error> lock_writes();
+  void release_locks() noexcept;
+  bool is_doomed() const noexcept {
+    const std::uint64_t doomed = locks_.doomed.load(std::memory_order_relaxed);
+    return doomed != 0 && doomed == id_.load(std::memory_order_relaxed);
+  }
+  Error end_doomed();
+
   // Commit, in steps.
   Result<Timestamp> commit_through_pipeline();
   Error refused_to_wait(const Error& error);
+  Result<CommitPipeline::Outcome> lock_and_pass(PreparedCommit& prepared);
   Result<CommitPipeline::Outcome> pass_pipeline(PreparedCommit& prepared);
   Result<void> prepare_writes(PreparedCommit& prepared);
   Result<ChainPtr> fresh_chain(const PreparedWrite& write);
@@ -152,7 +231,8 @@ class TransactionCore {
   TransactionOptions options_;  // the label: changed under label_mutex_, for reference()
   mutable Mutex label_mutex_;
   std::atomic<std::uint64_t> id_{0};
-  bool active_ = false;
+  std::atomic<bool> active_{false};       // changed by its thread
+  std::atomic<bool> waiting_{false};      // inside an operation that has left the slot to wait
   std::uint64_t snapshot_ = no_snapshot;  // what the operation (or all of them) reads at
   std::uint64_t last_snapshot_ = 0;
   std::uint64_t observed_ = 0;  // newest version read (I6)
@@ -160,6 +240,9 @@ class TransactionCore {
   bool reads_for_update_ = false;
   std::uint32_t open_cursors_ = 0;
   ReadSet reads_;
+  LockOwner locks_;
+  bool uses_locks_ = false;  // has asked for one: there may be something to release
+  std::optional<std::chrono::milliseconds> lock_timeout_;
   std::string value_;    // what the last get returned
   std::string scratch_;  // a sum, or another's private value, that the current read returns
   std::string dirty_;
@@ -188,6 +271,11 @@ class Operation {
   }
   // Why it may not go on, if so.
   std::optional<Error> refusal() const;
+  // The same for what may be done whether or not somebody wants the transaction to end.
+  std::optional<Error> refusal_but_for_doom() const;
+  // Lets the slot go for a wait, and takes it again.
+  void suspend() noexcept;
+  void resume() noexcept;
 
  private:
   static bool enter(TransactionCore& transaction) noexcept;

@@ -8,23 +8,6 @@
 #include "mvcc/transaction_core.h"
 
 namespace isolde::mvcc {
-namespace {
-
-// The smallest key after `key`.
-std::string successor(std::string_view key) {
-  std::string next(key);
-  next.push_back('\0');
-  return next;
-}
-
-// The part of a range that a scan has observed when it stopped at `key` (trap 2).
-KeyRange observed_until(const KeyRange& range, bool reverse, std::string_view key) {
-  if (reverse) return {std::string(key), range.upper};
-  return {range.lower, successor(key)};
-}
-
-}  // namespace
-
 // Own private writes in the range, and at read uncommitted those of others: newest by sequence.
 std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const KeyRange& range,
                                                    std::vector<WriteSet::Copy> others) {
@@ -53,14 +36,22 @@ std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const Ke
   return entries;
 }
 
+// What is refused before anything is locked or read.
+std::optional<Error> TransactionCore::check_scan(const Keyspace& keyspace,
+                                                 const ScanOptions& options) {
+  if (auto refusal = check_keyspace(keyspace)) return refusal;
+  if (auto refusal = check_lock_wait(options.lock_wait)) return refusal;
+  if (options.lock_timeout && options.lock_timeout->count() < 0) return bad_lock_timeout();
+  if (options.mode != ReadMode::plain && database_.log().failed()) {
+    return end_with(database_.log().failure());
+  }
+  return check_read_bound();
+}
+
 // Inside an operation: fixes the snapshot and puts the layers together.
 Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const KeyRange& range,
                                               const ScanOptions& options) {
-  if (auto refusal = check_keyspace(keyspace)) return *refusal;
-  if (options.lock_wait != LockWait::wait) return lock_wait_refused();
   const bool for_update = options.mode != ReadMode::plain;
-  if (for_update && database_.log().failed()) return end_with(database_.log().failure());
-  if (auto refusal = check_read_bound()) return *refusal;
   if (auto fresh = database_.registry().refresh_view(slot_); !fresh) return fresh.error();
   std::vector<WriteSet::Copy> others;
   if (options_.isolation == Isolation::read_uncommitted && !for_update) {
@@ -70,7 +61,7 @@ Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const Ke
     });
   }
   take_snapshot_after(others);
-  if (for_update) {
+  if (for_update && !is_pessimistic()) {
     reads_for_update_ = true;
     pin_snapshot();
   }
@@ -86,7 +77,7 @@ Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const Ke
 // Remembers one entry of a scan: below serializable only a read for update depends on it.
 void TransactionCore::track_entry(const Keyspace& keyspace, const MergedScan::Item& item,
                                   const ScanOptions& options, bool cursor) {
-  if (options.mode != ReadMode::plain && !is_serializable()) {
+  if (options.mode != ReadMode::plain && !is_serializable() && !is_pessimistic()) {
     track_key(keyspace.id(), item.key, VersionStore::hash(keyspace.id(), item.key));
   }
   if (database_.is_observed()) {
@@ -98,7 +89,7 @@ void TransactionCore::track_entry(const Keyspace& keyspace, const MergedScan::It
 
 void TransactionCore::track_scan(const Keyspace& keyspace, const ObservedScan& observed,
                                  const ScanOptions& options) {
-  const bool validated = is_serializable() && (options.tracked || options.mode != ReadMode::plain);
+  const bool validated = remembers_reads() && (options.tracked || options.mode != ReadMode::plain);
   const KeyRange& range = observed.range;
   if (validated && !range.empty()) {
     reads_.add_range({keyspace.id(), range.lower, range.upper, snapshot_});
@@ -118,11 +109,17 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
                                           VisitFunction visit) {
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_scan(keyspace, options)) return *refusal;
+  SkippedKeys skipped;
+  if (locks_scan(options)) {
+    auto locked = lock_scan(operation, keyspace, range, options, skipped);
+    if (!locked) return locked.error();
+  }
   auto scan = open_scan(keyspace, range, options);
   if (!scan) return scan.error();
   const std::size_t limit = options.limit.value_or(~std::size_t{0});
   const bool watched = options.mode != ReadMode::plain || database_.is_observed();
-  const bool validated = watched || is_serializable();
+  const bool validated = watched || remembers_reads();
   std::size_t visited = 0;
   std::optional<KeyRange> observed;
   if (limit == 0) observed = KeyRange{range.lower, range.lower};
@@ -132,6 +129,7 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
     if (slot_.is_too_old()) return *check_snapshot();
     if (step == MergedScan::Step::end) break;
     const MergedScan::Item& item = scan->item();
+    if (!skipped.empty() && skipped.contains(item.key)) continue;
     ++visited;
     if (watched) track_entry(keyspace, item, options, false);
     bool go_on = false;
@@ -161,27 +159,32 @@ Result<std::unique_ptr<CursorCore>> TransactionCore::cursor(const Keyspace& keys
                                                             const ScanOptions& options) {
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_scan(keyspace, options)) return *refusal;
+  // One that locks as it goes reads as it goes.
+  if (locks_scan(options)) {
+    return std::make_unique<CursorCore>(*this, keyspace, range, options, std::nullopt);
+  }
   auto scan = open_scan(keyspace, range, options);
   if (!scan) return scan.error();
   if (auto refusal = check_snapshot()) return *refusal;
   scan->detach();
   pin_snapshot();
   ++open_cursors_;
-  return std::make_unique<CursorCore>(*this, keyspace, options, serial_, snapshot_,
-                                      std::move(*scan));
+  return std::make_unique<CursorCore>(*this, keyspace, range, options, std::move(*scan));
 }
 
-CursorCore::CursorCore(TransactionCore& transaction, Keyspace keyspace, ScanOptions options,
-                       std::uint64_t serial, std::uint64_t snapshot, MergedScan scan)
+CursorCore::CursorCore(TransactionCore& transaction, Keyspace keyspace, KeyRange range,
+                       const ScanOptions& options, std::optional<MergedScan> scan)
     : transaction_(transaction),
       keyspace_(std::move(keyspace)),
+      range_(std::move(range)),
       options_(options),
-      serial_(serial),
-      snapshot_(snapshot),
+      serial_(transaction.serial_),
+      snapshot_(transaction.snapshot_),
       scan_(std::move(scan)) {}
 
 CursorCore::~CursorCore() {
-  if (transaction_.serial_ != serial_ || !transaction_.active_) return;
+  if (transaction_.serial_ != serial_ || !transaction_.active() || !scan_) return;
   if (--transaction_.open_cursors_ == 0 && !transaction_.reads_for_update_) {
     transaction_.slot_.unpin();
   }
@@ -193,6 +196,7 @@ Result<std::optional<Entry>> CursorCore::next() {
   if (transaction_.serial_ != serial_) return transaction_finished();
   if (at_end_) return std::optional<Entry>{};
   if (auto refusal = transaction_.check_read_bound()) return *refusal;
+  if (!scan_) return step_locking(operation);
   Slot& slot = transaction_.slot_;
   if (auto fresh = transaction_.database_.registry().refresh_view(slot); !fresh) {
     return fresh.error();
@@ -200,40 +204,80 @@ Result<std::optional<Entry>> CursorCore::next() {
   // The operation reads at the cursor's snapshot, which is pinned (or the transaction's own).
   transaction_.snapshot_ = snapshot_;
   transaction_.last_snapshot_ = snapshot_;
-  auto attached = scan_.attach(transaction_.database_.base(), slot.view, slot.view_serial);
+  auto attached = scan_->attach(transaction_.database_.base(), slot.view, slot.view_serial);
   if (!attached) return attached.error();
   return step();
+}
+
+// Locks through the next entry, and then reads it: a limited scan of what is left (W3).
+Result<std::optional<Entry>> CursorCore::step_locking(Operation& operation) {
+  if (auto refusal = transaction_.check_scan(keyspace_, options_)) return *refusal;
+  const bool limited = yielded_ >= options_.limit.value_or(~std::size_t{0});
+  if (limited) {
+    at_end_ = true;
+    return std::optional<Entry>{};
+  }
+  ScanOptions one = options_;
+  one.limit = 1;
+  SkippedKeys skipped;
+  const KeyRange left = unread();
+  auto locked = transaction_.lock_scan(operation, keyspace_, left, one, skipped);
+  if (!locked) return locked.error();
+  snapshot_ = transaction_.snapshot_;
+  auto scan = transaction_.open_scan(keyspace_, left, options_);
+  if (!scan) return scan.error();
+  snapshot_ = transaction_.snapshot_;
+  const MergedScan::Item* item = nullptr;
+  do {
+    const MergedScan::Step step = scan->next();
+    if (step == MergedScan::Step::failed) return scan->error();
+    item = step == MergedScan::Step::entry ? &scan->item() : nullptr;
+  } while (item != nullptr && skipped.contains(item->key));
+  transaction_.observed_ = std::max(transaction_.observed_, scan->observed());
+  if (auto refusal = transaction_.check_snapshot()) return *refusal;
+  track(item);
+  std::optional<Entry> entry;
+  if (item != nullptr) {
+    key_.assign(item->key);
+    value_.assign(item->value);
+    entry.emplace(Entry{key_, value_});
+  }
+  transaction_.slot_.cursor = scan->take_cursor();
+  return entry;
 }
 
 Result<std::optional<Entry>> CursorCore::step() {
   const MergedScan::Item* item = nullptr;
   if (yielded_ < options_.limit.value_or(~std::size_t{0})) {
-    const MergedScan::Step step = scan_.next();
-    if (step == MergedScan::Step::failed) return scan_.error();
-    if (step == MergedScan::Step::entry) item = &scan_.item();
+    const MergedScan::Step step = scan_->next();
+    if (step == MergedScan::Step::failed) return scan_->error();
+    if (step == MergedScan::Step::entry) item = &scan_->item();
   }
-  transaction_.observed_ = std::max(transaction_.observed_, scan_.observed());
+  transaction_.observed_ = std::max(transaction_.observed_, scan_->observed());
   if (auto refusal = transaction_.check_snapshot()) return *refusal;
   track(item);
-  scan_.detach();
+  scan_->detach();
   if (item == nullptr) return std::optional<Entry>{};
   key_.assign(item->key);
   value_.assign(item->value);
   return std::optional(Entry{key_, value_});
 }
 
+// The part of the range that is behind the last entry.
+KeyRange CursorCore::unread() const {
+  KeyRange left = range_;
+  if (yielded_ == 0) return left;
+  if (options_.reverse) {
+    left.upper = key_;
+  } else {
+    left.lower = successor(key_);
+  }
+  return left;
+}
+
 // What each step adds to what was observed: up to the entry it yields, or all the rest.
 void CursorCore::track(const MergedScan::Item* item) {
-  const KeyRange& range = scan_.range();
-  const std::string edge = yielded_ == 0 ? std::string() : key_;
-  KeyRange observed = range;
-  if (yielded_ > 0) {
-    if (options_.reverse) {
-      observed.upper = edge;
-    } else {
-      observed.lower = successor(edge);
-    }
-  }
+  KeyRange observed = unread();
   const bool limited = options_.limit && yielded_ >= *options_.limit;
   if (item != nullptr) {
     ++yielded_;

@@ -63,6 +63,7 @@ void TransactionCore::write(const Keyspace& keyspace, std::string_view key, Writ
     });
   }
   slot_.writes.set(keyspace.id(), key, std::move(write));
+  locks_.writes.store(slot_.writes.size(), std::memory_order_relaxed);
 }
 
 Result<void> TransactionCore::put(const Keyspace& keyspace, std::string_view key,
@@ -70,6 +71,7 @@ Result<void> TransactionCore::put(const Keyspace& keyspace, std::string_view key
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
   if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
+  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
   // The snapshot is fixed by the first operation, whatever it is.
   if (keeps_snapshot()) {
     if (auto ready = prepare_read(); !ready) return ready;
@@ -84,6 +86,7 @@ Result<void> TransactionCore::erase(const Keyspace& keyspace, std::string_view k
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
   if (auto refusal = check_writable(keyspace, key, 0)) return *refusal;
+  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
   if (keeps_snapshot()) {
     if (auto ready = prepare_read(); !ready) return ready;
     if (auto refusal = check_snapshot()) return *refusal;
@@ -94,12 +97,14 @@ Result<void> TransactionCore::erase(const Keyspace& keyspace, std::string_view k
 }
 
 // What insert, add and compare_and_set read first. At serializable a tracked read, also if the
-// operation then fails (C6); above read committed the snapshot decides and first committer wins.
+// operation then fails (C6); above read committed the snapshot decides and first committer wins. A
+// pessimist has the lock, so that what is committed now is what it will be at its commit.
 Result<Seen> TransactionCore::read_before_write(const Keyspace& keyspace, std::string_view key) {
   const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
-  auto seen = read(keyspace.id(), key, hash, ReadMode::plain);
+  auto seen =
+      read(keyspace.id(), key, hash, is_pessimistic() ? ReadMode::for_update : ReadMode::plain);
   if (!seen) return seen;
-  if (is_serializable() && seen->commit) track_key(keyspace.id(), key, hash);
+  if (remembers_reads() && seen->commit) track_key(keyspace.id(), key, hash);
   if (auto refusal = check_snapshot()) return *refusal;
   if (database_.is_observed())
     tell_read(keyspace, key, *seen, {ReadMode::plain, true, false, true});
@@ -111,12 +116,13 @@ Result<void> TransactionCore::insert(const Keyspace& keyspace, std::string_view 
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
   if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
+  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
   auto seen = read_before_write(keyspace, key);
   if (!seen) return seen.error();
   if (seen->value) return already_exists(keyspace.name(), key);
   const Write* before = slot_.writes.find(keyspace.id(), key);
   Write inserted = following(before, value);
-  if (before == nullptr && !keeps_snapshot()) inserted.condition = Condition::absent;
+  if (before == nullptr && settles_at_commit()) inserted.condition = Condition::absent;
   write(keyspace, key, std::move(inserted), WriteKind::insert, value);
   return {};
 }
@@ -126,6 +132,7 @@ Result<std::int64_t> TransactionCore::add(const Keyspace& keyspace, std::string_
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
   if (auto refusal = check_writable(keyspace, key, integer_bytes)) return *refusal;
+  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
   auto seen = read_before_write(keyspace, key);
   if (!seen) return seen.error();
   const auto sum = add_to(seen->value, delta);
@@ -133,7 +140,7 @@ Result<std::int64_t> TransactionCore::add(const Keyspace& keyspace, std::string_
   const Write* before = slot_.writes.find(keyspace.id(), key);
   const std::string text = std::to_string(*sum);
   Write added;
-  if (keeps_snapshot() || (before != nullptr && !before->delta)) {
+  if (!settles_at_commit() || (before != nullptr && !before->delta)) {
     added = following(before, text);
   } else {
     // Recomputed on the newest version at commit, so that concurrent additions all count.
@@ -153,6 +160,7 @@ Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::str
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;
   if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
+  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
   auto seen = read_before_write(keyspace, key);
   if (!seen) return seen.error();
   if (!seen->value || *seen->value != expected) {
@@ -160,7 +168,7 @@ Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::str
   }
   const Write* before = slot_.writes.find(keyspace.id(), key);
   Write changed = following(before, value);
-  if (!keeps_snapshot() && (before == nullptr || before->delta)) {
+  if (settles_at_commit() && (before == nullptr || before->delta)) {
     // What was compared is the committed value, below a sum of our own.
     std::optional<std::string> below(std::in_place, expected);
     if (before != nullptr) {
@@ -196,7 +204,7 @@ bool TransactionCore::has_savepoint(Savepoint savepoint) const noexcept {
          savepoints_[savepoint.depth - 1].serial == savepoint.serial;
 }
 
-// The read set stays: what was learnt can't be unlearnt (W4).
+// The read set and all locks stay: what was learnt can't be unlearnt (W4).
 Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
   Operation operation(*this);
   if (auto refusal = operation.refusal()) return *refusal;

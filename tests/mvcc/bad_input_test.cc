@@ -336,12 +336,37 @@ BOOST_AUTO_TEST_CASE(names_of_keyspaces_are_checked) {
   BOOST_TEST(db->keyspaces().size() == 3u);
 }
 
-BOOST_AUTO_TEST_CASE(pessimistic_locking_is_refused_while_it_is_not_offered) {
+BOOST_AUTO_TEST_CASE(lock_timeouts_are_not_negative) {
+  using std::chrono::milliseconds;
   TempDatabase db;
   TransactionOptions options;
   options.locking = Locking::pessimistic;
-  const auto begun = db->begin(options);
-  if (!begun) refused(begun, "invalid_argument", "pessimistic");
+  options.lock_timeout = milliseconds(-1);
+  refused(db->begin(options), "invalid_argument", "lock timeout");
+  options.lock_timeout = milliseconds(0);
+  Transaction txn = must(db->begin(options));
+  refused(txn.set_lock_timeout(milliseconds(-1)), "invalid_argument", "lock timeout");
+  refused(txn.get_for_update(db.keyspace(), "a", {LockWait::wait, milliseconds(-1)}),
+          "invalid_argument", "lock timeout");
+  ScanOptions scan;
+  scan.lock_timeout = milliseconds(-1);
+  refused(txn.cursor(db.keyspace(), KeyRange::all(), scan), "invalid_argument", "lock timeout");
+  must(txn.set_lock_timeout(no_lock_timeout));
+  must(txn.put(db.keyspace(), "a", "1"));
+}
+
+BOOST_AUTO_TEST_CASE(skip_locked_is_refused_at_serializable) {
+  TempDatabase db;
+  TransactionOptions options;
+  options.locking = Locking::pessimistic;
+  options.isolation = Isolation::serializable;
+  Transaction txn = must(db->begin(options));
+  refused(txn.get_for_update(db.keyspace(), "a", LockWait::skip_locked), "invalid_argument",
+          "serializable");
+  ScanOptions scan;
+  scan.mode = ReadMode::for_update;
+  scan.lock_wait = LockWait::skip_locked;
+  refused(txn.cursor(db.keyspace(), KeyRange::all(), scan), "invalid_argument", "serializable");
 }
 
 BOOST_AUTO_TEST_CASE(a_savepoint_of_another_transaction_is_refused) {

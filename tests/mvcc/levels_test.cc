@@ -11,7 +11,7 @@ using namespace isolde::test::steps;
 namespace {
 
 bool is_before(const Session& first, const Session& second) {
-  return first.committed && second.committed && first.ended_at < second.ended_at;
+  return first.committed && second.committed && first.commit_at < second.commit_at;
 }
 
 // A level is a promise to the transaction that chose it, whatever the others chose. The owner of
@@ -23,6 +23,11 @@ struct Promise {
   std::function<bool(const Run&)> broken;
 };
 
+constexpr auto opt = Locking::optimistic;
+constexpr auto pess = Locking::pessimistic;
+const std::vector<std::pair<Locking, Locking>> all_mixes{
+    {opt, opt}, {pess, pess}, {opt, pess}, {pess, opt}};
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(levels)
@@ -30,16 +35,21 @@ BOOST_AUTO_TEST_SUITE(levels)
 BOOST_AUTO_TEST_CASE(every_phenomenon_shows_exactly_where_its_level_admits_it) {
   BOOST_TEST(phenomena().size() == 16u);
   TempDatabase db(quick_options());
-  for (const Phenomenon& p : phenomena()) {
-    for (std::size_t level = 0; level < all_levels.size(); ++level) {
-      const std::vector<TransactionOptions> options(p.schedule.sessions.size(),
-                                                    at(all_levels[level]));
-      const Found found = explore(db, p.schedule, options, p.occurs);
-      const bool admitted = p.admitted[level] == '*';
-      BOOST_TEST((found.occurs > 0) == admitted,
-                 p.name << " at " << name(all_levels[level]) << " in " << found.occurs << " of "
-                        << found.runs << " interleavings, " << (admitted ? "" : "not ")
-                        << "admitted: " << found.example);
+  for (const Locking locking : {Locking::optimistic, Locking::pessimistic}) {
+    for (const Phenomenon& p : phenomena()) {
+      for (std::size_t level = 0; level < all_levels.size(); ++level) {
+        std::vector<TransactionOptions> options;
+        for (std::size_t session = 0; session < p.schedule.sessions.size(); ++session) {
+          options.push_back(at(all_levels[level], std::string(1, char('A' + session)), locking));
+        }
+        const Found found = explore(db, p.schedule, options, p.occurs);
+        const bool admitted = p.admitted[level] == '*';
+        BOOST_TEST((found.occurs > 0) == admitted,
+                   p.name << " at " << name(all_levels[level]) << ", " << name(locking) << ", in "
+                          << found.occurs << " of " << found.runs << " interleavings, "
+                          << (admitted ? "" : "not ") << "admitted: " << found.example);
+        BOOST_TEST(found.faults.empty(), found.faults.front());
+      }
     }
   }
 }
@@ -162,14 +172,19 @@ BOOST_AUTO_TEST_CASE(a_level_is_a_promise_to_who_chose_it_whatever_the_other_cho
   for (const Promise& promise : promises) {
     for (std::size_t own = 0; own < all_levels.size(); ++own) {
       for (const Isolation other : all_levels) {
-        const Found found =
-            explore(db, promise.schedule, {at(all_levels[own]), at(other)},
-                    [&](const Run& run) { return run[0].committed && promise.broken(run); });
-        const bool admitted = promise.admitted[own] == '*';
-        BOOST_TEST((found.occurs > 0) == admitted,
-                   promise.name << " for one at " << name(all_levels[own]) << " beside one at "
-                                << name(other) << ": " << found.occurs << " of " << found.runs
-                                << ": " << found.example);
+        for (const auto& [own_locking, other_locking] : all_mixes) {
+          const Found found =
+              explore(db, promise.schedule,
+                      {at(all_levels[own], "A", own_locking), at(other, "B", other_locking)},
+                      [&](const Run& run) { return run[0].committed && promise.broken(run); });
+          const bool admitted = promise.admitted[own] == '*';
+          BOOST_TEST((found.occurs > 0) == admitted,
+                     promise.name << " for one at " << name(all_levels[own]) << ", "
+                                  << name(own_locking) << ", beside one at " << name(other) << ", "
+                                  << name(other_locking) << ": " << found.occurs << " of "
+                                  << found.runs << ": " << found.example);
+          BOOST_TEST(found.faults.empty(), found.faults.front());
+        }
       }
     }
   }

@@ -142,22 +142,36 @@ Found explore(TempDatabase& db, const Schedule& schedule,
               const std::vector<TransactionOptions>& options,
               const std::function<bool(const Run&)>& occurs) {
   Found found;
+  const bool may_block = std::any_of(
+      options.begin(), options.end(),
+      [](const TransactionOptions& one) { return one.locking == Locking::pessimistic; });
+  std::shared_ptr<Stage> stage;
+  if (may_block) {
+    stage = std::make_shared<Stage>(options.size());
+    db->add_observer(stage);
+  }
   each_interleaving(lengths(schedule), [&](const std::vector<std::size_t>& order) {
     const std::size_t n = found.runs++;
     const Upkeep upkeep = n % 211 == 3  ? Upkeep::between_steps
                           : n % 31 == 5 ? Upkeep::before
                                         : Upkeep::none;
-    const Run run = play(db, schedule, options, order, upkeep);
+    const Run run = play(db, schedule, options, order, upkeep, stage.get());
     if (n % 64 == 0) db.reclaim();
     if (!occurs(run)) return;
     if (found.occurs++ == 0) found.example = run.story();
   });
+  if (stage) {
+    db->remove_observer(stage);
+    found.faults = stage->faults();
+  }
   return found;
 }
 
-TransactionOptions at(Isolation level, std::string label) {
+TransactionOptions at(Isolation level, std::string label, Locking locking) {
   TransactionOptions options;
   options.isolation = level;
+  options.locking = locking;
+  options.lock_timeout = no_lock_timeout;
   options.label = std::move(label);
   return options;
 }

@@ -1,4 +1,5 @@
-// The contract of the levels, as data: docs/levels.md, "What may happen", optimistic transactions.
+// The contract of the levels, as data: docs/levels.md, "What may happen": the same in both locking
+// modes.
 #pragma once
 
 #include <array>
@@ -32,12 +33,14 @@ struct Found {
   std::size_t runs = 0;
   std::size_t occurs = 0;
   std::string example;
+  std::vector<std::string> faults;  // of the events of waiting
 };
 Found explore(TempDatabase& db, const Schedule& schedule,
               const std::vector<TransactionOptions>& options,
               const std::function<bool(const Run&)>& occurs);
 
-TransactionOptions at(Isolation level, std::string label = {});
+TransactionOptions at(Isolation level, std::string label = {},
+                      Locking locking = Locking::optimistic);
 // Thousands of runs: not each commit has to be on disk.
 Options quick_options();
 

@@ -1,5 +1,7 @@
 #include "tests/mvcc/schedules.h"
 
+#include <atomic>
+
 namespace isolde::test {
 namespace {
 
@@ -12,6 +14,22 @@ void reset(TempDatabase& db, const Contents& setup) {
   must(txn.commit());
 }
 
+// In the session's thread.
+void take(Session& session, const Step& step, std::atomic<std::size_t>& clock) {
+  session.positions.push_back(clock++);
+  if (!session.txn) {
+    auto begun = (*session.db)->begin(session.options);
+    if (begun) session.txn.emplace(std::move(*begun));
+    if (!session.txn) {
+      session.results.push_back(session.note(begun));
+      return;
+    }
+  }
+  const bool ended = session.committed;
+  session.results.push_back(step(session));
+  if (session.committed && !ended) session.ended_at = clock++;
+}
+
 void keep_up(TempDatabase& db) {
   db.checkpoint();
   db.reclaim();
@@ -20,30 +38,42 @@ void keep_up(TempDatabase& db) {
 }  // namespace
 
 Run play(TempDatabase& db, const Schedule& schedule, const std::vector<TransactionOptions>& options,
-         const std::vector<std::size_t>& order, Upkeep upkeep) {
+         const std::vector<std::size_t>& order, Upkeep upkeep, Stage* stage) {
   reset(db, schedule.setup);
   if (upkeep != Upkeep::none) keep_up(db);
   Run run;
   run.order = order;
   run.sessions.resize(schedule.sessions.size());
-  for (std::size_t position = 0; position < order.size(); ++position) {
-    const std::size_t who = order[position];
-    Session& session = run.sessions[who];
-    if (!session.txn) {
-      session.db = &db;
-      session.options = options.at(who);
-      session.txn.emplace(must(db->begin(session.options)));
+  for (std::size_t who = 0; who < run.sessions.size(); ++who) {
+    run.sessions[who].db = &db;
+    run.sessions[who].options = options.at(who);
+  }
+  std::atomic<std::size_t> clock{0};
+  std::vector<std::size_t> issued(run.sessions.size());
+  const auto on_its_thread = [&](std::size_t who, const std::function<void()>& work) {
+    if (stage != nullptr) {
+      stage->run(who, work);
+    } else {
+      work();
     }
-    const Step& step = schedule.sessions[who].at(session.results.size());
-    const bool ended = session.committed;
-    session.results.push_back(step(session));
-    session.positions.push_back(position);
-    if (session.committed && !ended) session.ended_at = position;
+  };
+  for (const std::size_t who : order) {
+    Session& session = run.sessions[who];
+    const Step& step = schedule.sessions[who].at(issued[who]++);
+    on_its_thread(who, [&session, &step, &clock] { take(session, step, clock); });
+    if (stage != nullptr) session.blocked.resize(issued[who], stage->is_blocked(who));
     if (upkeep == Upkeep::between_steps) keep_up(db);
   }
-  for (Session& session : run.sessions) {
-    session.cursor.reset();
-    if (session.txn && session.txn->active()) must(session.txn->rollback());
+  for (std::size_t who = 0; who < run.sessions.size(); ++who) {
+    Session& session = run.sessions[who];
+    on_its_thread(who, [&session] {
+      session.cursor.reset();
+      if (session.txn && session.txn->active()) session.note(session.txn->rollback());
+    });
+  }
+  for (std::size_t who = 0; stage != nullptr && who < run.sessions.size(); ++who) {
+    // Its work refers to this run.
+    BOOST_REQUIRE_MESSAGE(!stage->is_blocked(who), "blocked for ever: " << db->locks().to_text());
   }
   run.final = db.contents();
   return run;

@@ -1,6 +1,8 @@
 // Schedules on sessions: steps of several transactions, played in every order.
 //
-// An optimistic step never waits, so that an interleaving is a plain loop on one thread.
+// An optimistic step never waits, so that an interleaving is a plain loop on one thread. With
+// pessimists each session has a thread (stage.h): the next step is played when every session has
+// done its own or is blocked, and what a blocked session was to do it does once it is woken.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/mvcc/stage.h"
 #include "tests/support/temp_database.h"
 
 namespace isolde::test {
@@ -22,18 +25,22 @@ struct Session {
   std::optional<Transaction> txn;  // begun by its first step
   std::optional<Cursor> cursor;
   std::vector<std::string> results;    // of each step: a value, "absent", entries, "ok", a code
-  std::vector<std::size_t> positions;  // of each step in the run
-  std::optional<Error> error;          // the last one
+  std::vector<std::size_t> positions;  // of each step in the run: when it began
+  std::vector<bool> blocked;           // whether it had to wait
+  std::optional<Error> error;          // the last one that says something
 
   bool committed = false;
-  std::size_t ended_at = 0;  // position of the commit, if committed
+  Timestamp commit_at;
+  std::size_t ended_at = 0;  // after the commit, if committed
 
   const std::string& operator[](std::size_t step) const { return results.at(step); }
 
   // Keeps the error, for evidence.
   template <typename T>
   std::string note(const Result<T>& result) {
-    if (!result) error = result.error();
+    // That it has ended is known from what ended it.
+    const bool says_more = !result && result.error().code() != ErrorCode::transaction_finished;
+    if (!result && (says_more || !error)) error = result.error();
     return outcome(result);
   }
 };
@@ -110,6 +117,7 @@ inline Step commit() {
   return [](Session& s) {
     const auto result = s.txn->commit();
     s.committed = result.has_value();
+    if (result) s.commit_at = *result;
     return s.note(result);
   };
 }
@@ -156,9 +164,11 @@ struct Schedule {
 // What is done to the store between the steps of a run: readers must not notice.
 enum class Upkeep { none, before, between_steps };
 
-// Plays the sessions in one order, from the setup. Sessions that have not ended roll back.
+// Plays the sessions in one order, from the setup. Sessions that have not ended roll back. With a
+// stage (which observes the database) they may block.
 Run play(TempDatabase& db, const Schedule& schedule, const std::vector<TransactionOptions>& options,
-         const std::vector<std::size_t>& order, Upkeep upkeep = Upkeep::none);
+         const std::vector<std::size_t>& order, Upkeep upkeep = Upkeep::none,
+         Stage* stage = nullptr);
 
 // Calls `visit` with each interleaving of sessions that have so many steps.
 void each_interleaving(const std::vector<std::size_t>& steps,

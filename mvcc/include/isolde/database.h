@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "isolde/keyspace.h"
+#include "isolde/locks.h"
 #include "isolde/observer.h"
 #include "isolde/options.h"
 #include "isolde/result.h"
@@ -130,6 +131,13 @@ class Database {
   Result<VerifyReport> verify();
 
   Stats stats() const;
+
+  // Every lock that is held or awaited now, and who waits for whom. Copies them all.
+  LockState locks() const;
+  // The last 64 deadlocks, the oldest first.
+  std::vector<DeadlockReport> deadlocks() const;
+  // Transaction::cancel, by id. False: no live transaction has it.
+  bool cancel(TransactionId id);
 
   // An observer sees events of operations that begin after add_observer returned, and none after
   // remove_observer has.

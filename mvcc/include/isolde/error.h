@@ -6,7 +6,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "isolde/locks.h"
 #include "isolde/types.h"
 
 namespace isolde {
@@ -59,18 +61,6 @@ bool is_retryable(ErrorCode code) noexcept;
 // True if a transaction that received this code has ended (and released everything).
 bool ends_transaction(ErrorCode code) noexcept;
 
-// A transaction named in evidence. The label is empty if it had none, or is no longer remembered.
-struct TransactionRef {
-  TransactionId id;
-  std::string label;
-};
-
-// A key range in evidence: [lower, upper), without upper: to the end of the keyspace.
-struct EvidenceRange {
-  std::string lower;
-  std::optional<std::string> upper;
-};
-
 // What an error is about. Every field is filled where it means something, copied out of the engine.
 struct Evidence {
   std::string keyspace;
@@ -80,6 +70,11 @@ struct Evidence {
   std::optional<TransactionRef> culprit;  // the other one: writer, holder, owner of a snapshot
   std::optional<Timestamp> snapshot;      // what self had read at
   std::optional<Timestamp> conflict;      // the version that is newer
+  std::optional<LockMode> asked_mode;     // of locks: what self asked for ...
+  std::optional<LockMode> culprit_mode;   // ... and what the culprit holds, or waits for ahead
+  std::vector<LockWaitEdge> waits_for;    // lock_timeout, lock_not_available: whom self waited for
+  std::vector<LockWaitEdge> cycle;        // deadlock: all of it, see DeadlockReport
+  std::string reason;                     // deadlock: why self was chosen
   std::optional<std::string> file;        // for files: the path ...
   std::optional<std::uint64_t> offset;    // ... the byte offset in it ...
   int system_error = 0;                   // ... and errno

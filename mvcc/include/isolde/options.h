@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "isolde/types.h"
@@ -30,6 +31,30 @@ struct Durability {
   static constexpr Durability none() { return {Kind::none, {}}; }
 };
 
+// Whom a deadlock costs its transaction. Ties go to the one that began last.
+enum class VictimPolicy : std::uint8_t {
+  youngest,         // who began last
+  oldest,           // who began first
+  fewest_writes,    // who has written the fewest keys
+  requester,        // whose request closed the cycle
+  lowest_priority,  // TransactionOptions::priority
+};
+
+// What is done about deadlocks. All but `detect` are there to be compared with it.
+enum class DeadlockStrategy : std::uint8_t {
+  detect,        // the waits-for graph is searched when a wait begins
+  no_wait,       // who would have to wait fails with `deadlock` at once
+  wound_wait,    // older ones abort the younger that they would wait for; younger ones wait
+  timeout_only,  // nothing: the lock timeout breaks them
+};
+
+// "youngest", ..., "detect", ...
+std::string_view name(VictimPolicy policy) noexcept;
+std::string_view name(DeadlockStrategy strategy) noexcept;
+
+// A lock timeout that never comes.
+inline constexpr std::chrono::milliseconds no_lock_timeout = std::chrono::milliseconds::max();
+
 struct Options {
   Durability durability = Durability::sync();
   bool create_if_missing = true;
@@ -50,6 +75,14 @@ struct Options {
   // tools that cannot map much (valgrind, some sanitizers).
   std::size_t initial_map_bytes = std::size_t{64} << 30;
   std::uint32_t max_keyspaces = 256;
+
+  // How long an operation waits for locks in all before it fails with lock_timeout; 0: not at all.
+  std::chrono::milliseconds lock_timeout{5'000};
+  // Locks that one transaction may hold (keys and ranges); beyond: too_many_locks.
+  std::size_t max_locks_per_transaction = std::size_t{1} << 20;
+  DeadlockStrategy deadlock_strategy = DeadlockStrategy::detect;
+  VictimPolicy deadlock_victim = VictimPolicy::youngest;
+
   // Turns the background threads off: checkpoints and reclaim run only when called. For tests.
   bool background_work = true;
 };
@@ -66,17 +99,35 @@ struct RetryPolicy {
 struct TransactionOptions {
   Isolation isolation = Isolation::repeatable_read;
   Locking locking = Locking::optimistic;
-  std::string label = {};  // shown in errors, stats and events
-  bool read_only = false;  // writes fail with read_only
-  RetryPolicy retry = {};  // transact() only
+  std::string label = {};                                      // shown in errors, stats and events
+  bool read_only = false;                                      // writes fail with read_only
+  RetryPolicy retry = {};                                      // transact() only
+  std::optional<std::chrono::milliseconds> lock_timeout = {};  // instead of Options::lock_timeout
+  int priority = 0;  // VictimPolicy::lowest_priority: the lowest one pays
 };
 
 // What a locking read does about a lock that another holds. Pessimistic transactions only:
 // optimistic ones take no locks, and answer invalid_argument to anything but `wait`.
-enum class LockWait : std::uint8_t { wait, nowait, skip_locked };
+enum class LockWait : std::uint8_t {
+  wait,
+  nowait,       // lock_not_available instead of waiting
+  skip_locked,  // as if what is locked were not there; not at serializable
+};
+
+// How one locking read waits. A LockWait alone will do.
+struct LockOptions {
+  LockWait wait = LockWait::wait;
+  std::optional<std::chrono::milliseconds> timeout = {};  // instead of the transaction's
+
+  LockOptions() = default;
+  LockOptions(LockWait lock_wait) : wait(lock_wait) {}  // NOLINT(google-explicit-constructor)
+  LockOptions(LockWait lock_wait, std::chrono::milliseconds lock_timeout)
+      : wait(lock_wait), timeout(lock_timeout) {}
+};
 
 struct ReadOptions {
   // false: this one read is not validated at serializable (the caller vouches for it).
+  // Pessimistic and serializable: it takes no lock.
   bool tracked = true;
 };
 
@@ -87,7 +138,8 @@ struct ScanOptions {
   std::optional<std::size_t> limit = {};  // at most this many entries
   ReadMode mode = ReadMode::plain;
   LockWait lock_wait = LockWait::wait;
-  bool tracked = true;  // see ReadOptions
+  bool tracked = true;                                         // see ReadOptions
+  std::optional<std::chrono::milliseconds> lock_timeout = {};  // of each call; see LockOptions
 };
 
 }  // namespace isolde

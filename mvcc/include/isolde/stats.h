@@ -45,6 +45,11 @@ struct Stats {
   std::uint64_t retries = 0;                   // attempts of transact() after the first
   LatencyHistogram commit_latency;             // of commit() of writing transactions
   LatencyHistogram backpressure_wait;          // of commits that had to wait for a checkpoint
+  LatencyHistogram lock_wait;                  // of operations that had to wait for a lock
+
+  std::uint64_t locks_held = 0;    // keys and ranges
+  std::uint64_t lock_waiters = 0;  // transactions that wait for one
+  std::uint64_t deadlocks = 0;     // that were found
 
   Timestamp visible;     // newest commit that new snapshots see
   Timestamp durable;     // newest commit known to be on disk

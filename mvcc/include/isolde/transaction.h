@@ -1,6 +1,7 @@
 // A transaction: reads and writes at one isolation level, until commit or rollback.
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -33,9 +34,11 @@ struct Entry {
 };
 
 // Walks a range entry by entry, at the transaction's snapshot (at read committed and below: the one
-// of the moment the cursor was opened). Own writes made before it was opened are seen. Move-only;
-// must not outlive its transaction; after the transaction's end next() answers
-// transaction_finished. Not thread-safe: it counts as an operation of its transaction.
+// of the moment the cursor was opened). Own writes made before it was opened are seen. One that
+// locks as it goes (pessimistic: for update, for share, or at serializable) reads each entry anew
+// once it is locked, and sees later own writes too. Move-only; must not outlive its transaction;
+// after the transaction's end next() answers transaction_finished. Not thread-safe: it counts as an
+// operation of its transaction.
 class Cursor {
  public:
   Cursor(Cursor&&) noexcept;
@@ -44,7 +47,8 @@ class Cursor {
 
   // The next entry, or nothing at the end of the range or limit. The views are valid until the next
   // call on this cursor. Errors: snapshot_too_old, database_failed, transaction_too_large,
-  // transaction_finished, invalid_argument (two threads at once).
+  // transaction_finished, invalid_argument (two threads at once); and where it locks, those of
+  // locking reads.
   Result<std::optional<Entry>> next();
 
  private:
@@ -62,6 +66,14 @@ class Cursor {
 // database_failed, and invalid_argument (misuse, named); those codes are not repeated below.
 // A key is 1 to 511 bytes (key_empty, key_too_long), a value at most 16 MiB (value_too_large).
 // Whatever a transaction learns before its commit() has returned is provisional (I6).
+//
+// Pessimistic transactions lock: each write its key, exclusively; locking reads as they say; at
+// serializable each tracked read its key, each scan its range with the gaps (up to its limit; a
+// cursor step by step). Locks are held to the end. Such an operation may wait, and then also answer
+// deadlock, cancelled (both end the transaction), lock_timeout, too_many_locks (both fail the
+// operation only; what it has locked stays locked); at repeatable read a write whose key has a
+// version newer than the snapshot answers write_conflict at once, and ends the transaction.
+// An optimistic transaction takes no locks, but its commit waits for those of others.
 class Transaction {
  public:
   Transaction(Transaction&&) noexcept;
@@ -74,16 +86,23 @@ class Transaction {
   Result<std::optional<std::string_view>> get(const Keyspace& keyspace, std::string_view key,
                                               ReadOptions options = {});
 
-  // A read that the commit depends on, at every level. Optimistic: never waits; commit fails with
-  // write_conflict (serializable: serialization_failure) if the key has a version newer than the
-  // one read, or its lock was lost. Never returns another's uncommitted value.
-  // Errors: as get; invalid_argument for nowait and skip_locked (optimistic).
+  // A read that the commit depends on, at every level. Never returns another's uncommitted value.
+  //
+  // Optimistic: never waits; commit fails with write_conflict (serializable: serialization_failure)
+  // if the key has a version newer than the one read. Errors: as get; invalid_argument for nowait
+  // and skip_locked.
+  //
+  // Pessimistic: takes the key's lock (exclusive for update, shared for share), waiting if it must,
+  // and reads then. skip_locked: a locked key reads as absent. Errors: as get; write_conflict
+  // (repeatable read: the snapshot is older than the newest version), lock_timeout,
+  // lock_not_available, deadlock, cancelled, too_many_locks; invalid_argument for skip_locked at
+  // serializable.
   Result<std::optional<std::string_view>> get_for_update(const Keyspace& keyspace,
                                                          std::string_view key,
-                                                         LockWait lock_wait = LockWait::wait);
+                                                         LockOptions lock = {});
   Result<std::optional<std::string_view>> get_for_share(const Keyspace& keyspace,
                                                         std::string_view key,
-                                                        LockWait lock_wait = LockWait::wait);
+                                                        LockOptions lock = {});
 
   // Writes, private until commit. Errors: keyspace_not_found, key_*, value_too_large,
   // transaction_too_large, read_only; nothing has changed then.
@@ -141,12 +160,21 @@ class Transaction {
   // is everything that it observed. Returns its commit timestamp; for one that wrote nothing, the
   // snapshot it read last. Errors end it as well and leave nothing of it behind, except:
   // commit_outcome_unknown (it may survive or not), and disk_full, out_of_memory,
-  // keyspace_not_found (dropped meanwhile), after which it is still open and unchanged.
-  // Also: write_conflict, serialization_failure.
+  // keyspace_not_found (dropped meanwhile), and where others hold locks on what an optimistic one
+  // wrote lock_timeout and too_many_locks, after which it is still open and unchanged.
+  // Also: write_conflict, serialization_failure, deadlock, cancelled.
   Result<Timestamp> commit();
 
   // Ends it, leaving nothing behind. Also acknowledges an earlier end: ok then too.
   Result<void> rollback();
+
+  // From any thread, while this object lives and is not moved: ends it with `cancelled`, at once if
+  // it waits for a lock, else at its next operation. Nothing if it has ended, or is past the point
+  // in its commit where it can be stopped.
+  void cancel() noexcept;
+  // For the operations that follow, commit included: instead of the one it was begun with.
+  // Errors: invalid_argument (negative).
+  Result<void> set_lock_timeout(std::chrono::milliseconds timeout);
 
   // False once it has ended, in whatever way.
   bool active() const noexcept;

@@ -1,0 +1,255 @@
+// Waiting for locks: who must not, who is told, who is woken.
+#include <utility>
+
+#include "engine/yield_point.h"
+#include "mvcc/lock_table.h"
+
+namespace isolde::mvcc {
+namespace {
+
+WakeReason reason_of(LockRequest::Outcome outcome) noexcept {
+  switch (outcome) {
+    case LockRequest::Outcome::deadlock:
+      return WakeReason::deadlock;
+    case LockRequest::Outcome::cancelled:
+      return WakeReason::cancelled;
+    case LockRequest::Outcome::lock_timeout:
+      return WakeReason::lock_timeout;
+    default:
+      return WakeReason::granted;
+  }
+}
+
+}  // namespace
+
+// A new wait: does it close a cycle?
+void LockTable::judge_wait(LockOwner& owner, Answer& answer) {
+  answer.kind = Answer::Kind::waits;
+  // Nobody can be waiting for one who holds nothing.
+  const bool holds_something = owner.grants_ != nullptr || owner.ranges_ != nullptr;
+  if (limits_.strategy == DeadlockStrategy::detect && holds_something) {
+    resolve_deadlocks(owner, answer);
+  } else if (limits_.strategy == DeadlockStrategy::wound_wait) {
+    wound_younger(owner, answer);
+  }
+  if (owner.request_.waiting && owner.request_.told) answer.waits_for = edges(owner);
+}
+
+// One request can close several cycles. All victims are chosen before anything is done: if the
+// requester is one of them, all its cycles are broken and nobody else has to pay.
+void LockTable::resolve_deadlocks(LockOwner& requester, Answer& answer) {
+  std::vector<std::pair<LockOwner*, std::unique_ptr<DeadlockReport>>> found;
+  const auto let_in_again = [&] {
+    for (auto& [victim, report] : found) victim->is_left_out_ = false;
+  };
+  try {
+    for (;;) {
+      const std::vector<LockOwner*> cycle = graph_.find_cycle(requester);
+      if (cycle.empty()) break;
+      const Victim victim = choose_victim(cycle, limits_.victim);
+      auto report = std::make_unique<DeadlockReport>(describe(cycle, victim));
+      if (victim.owner == &requester) {
+        let_in_again();
+        found.clear();
+        found.emplace_back(victim.owner, std::move(report));
+        break;
+      }
+      found.emplace_back(victim.owner, std::move(report));
+      victim.owner->is_left_out_ = true;
+    }
+    for (const auto& [victim, report] : found) answer.aftermath.deadlocks.push_back(*report);
+  } catch (...) {
+    let_in_again();
+    throw;
+  }
+  let_in_again();
+  for (auto& [victim, report] : found) {
+    remember(*report);
+    end_wait(*victim, LockRequest::Outcome::deadlock);
+    if (victim == &requester) {
+      answer.kind = Answer::Kind::deadlock;
+      answer.report = std::move(report);
+    } else {
+      victim->report_ = std::move(report);
+      victim->wake_next_ = std::exchange(answer.aftermath.wakes, victim);
+    }
+  }
+}
+
+// Rosenkrantz, Stearns, Lewis 1978: then all waits are of younger for older ones, and no cycle can
+// be. One that does not wait learns of it at its next operation, unless it commits first.
+void LockTable::wound_younger(LockOwner& requester, Answer& answer) {
+  std::vector<LockOwner*> younger;
+  for_each_blocker(requester, [&](LockOwner& other, LockMode, bool) {
+    if (other.begun > requester.begun && other.doomed.load() != other.id.value) {
+      younger.push_back(&other);
+    }
+    return true;
+  });
+  const std::vector<LockWaitEdge> all =
+      younger.empty() ? std::vector<LockWaitEdge>() : edges(requester);
+  for (LockOwner* victim : younger) {
+    if (victim->doomed.load() == victim->id.value) continue;  // it was there twice
+    auto report = std::make_unique<DeadlockReport>();
+    for (const LockWaitEdge& edge : all) {
+      if (edge.holder.id == victim->id) report->cycle.push_back(edge);
+    }
+    report->victim = victim->reference();
+    report->reason = to_text(report->victim) + " began after " + to_text(requester.reference()) +
+                     ", which needs its lock, and the strategy is 'wound_wait'";
+    victim->report_ = std::move(report);
+    victim->doomed_by_deadlock.store(true);
+    victim->doomed.store(victim->id.value);
+    if (!victim->request_.waiting) continue;
+    end_wait(*victim, LockRequest::Outcome::deadlock);
+    victim->wake_next_ = std::exchange(answer.aftermath.wakes, victim);
+  }
+}
+
+DeadlockReport LockTable::describe(const std::vector<LockOwner*>& cycle, const Victim& victim) {
+  DeadlockReport report;
+  for (std::size_t at = 0; at < cycle.size(); ++at) {
+    const LockOwner* holder = cycle[(at + 1) % cycle.size()];
+    std::optional<std::pair<LockMode, bool>> found;
+    for_each_blocker(*cycle[at], [&](const LockOwner& other, LockMode mode, bool is_waiting) {
+      // What it holds says more than what it waits for.
+      if (&other == holder && (!found || found->second)) found.emplace(mode, is_waiting);
+      return true;
+    });
+    report.cycle.push_back(edge(*cycle[at], *holder, found->first, found->second));
+  }
+  report.victim = victim.owner->reference();
+  report.reason = victim.reason;
+  return report;
+}
+
+void LockTable::remember(const DeadlockReport& report) {
+  if (ring_.size() < remembered_deadlocks) {
+    ring_.push_back(report);
+  } else {
+    ring_[found_deadlocks_ % remembered_deadlocks] = report;
+  }
+  ++found_deadlocks_;
+}
+
+void LockTable::settle(Aftermath& aftermath) {
+  if (listener_.is_observed()) {
+    for (const DeadlockReport& report : aftermath.deadlocks) listener_.on_deadlock(report);
+  }
+  deliver(std::exchange(aftermath.wakes, nullptr));
+}
+
+void LockTable::wake(LockOwner& owner) {
+  if (owner.request_.told) listener_.on_wake(owner, reason_of(owner.request_.outcome));
+  ISOLDE_YIELD("locks: waking");
+  owner.signalled_.store(true);
+  owner.word_.advance();
+  owner.word_.wake_all();
+}
+
+// on_wake comes after on_block, which is called outside the mutex, so perhaps not yet:
+//   Waiter    is in the queue, lets go of the mutex
+//   Releaser  grants it, and would say "woken"
+//   Waiter    says "blocked"
+// So the releaser waits for the announcement; never the other way round, and after all who have
+// announced themselves are on their way.
+void LockTable::deliver(LockOwner* wakes) {
+  LockOwner* late = nullptr;
+  while (wakes != nullptr) {
+    // Once woken, it may wait again, and be in another list.
+    LockOwner& owner = *std::exchange(wakes, wakes->wake_next_);
+    if (owner.announced_.load()) {
+      wake(owner);
+    } else {
+      owner.wake_next_ = std::exchange(late, &owner);
+    }
+  }
+  while (late != nullptr) {
+    LockOwner& owner = *std::exchange(late, late->wake_next_);
+    for (;;) {
+      const std::uint32_t seen = owner.word_.value();
+      if (owner.announced_.load()) break;
+      owner.word_.wait(seen);
+    }
+    wake(owner);
+  }
+}
+
+LockTable::Ending LockTable::wait(LockOwner& owner, const LockAsk& ask, Answer& answer,
+                                  Deadline deadline) {
+  const bool told = owner.request_.told;
+  if (listener_.is_observed()) {
+    for (const DeadlockReport& report : answer.aftermath.deadlocks) listener_.on_deadlock(report);
+  }
+  if (told) {
+    const LockTarget target = target_of(ask.span(), ask.range != nullptr);
+    listener_.on_block(owner, BlockEvent{target, ask.mode, answer.waits_for});
+    owner.announced_.store(true);
+    owner.word_.advance();
+    owner.word_.wake_all();
+  }
+  deliver(std::exchange(answer.aftermath.wakes, nullptr));
+
+  Ending ending;
+  for (;;) {
+    const std::uint32_t seen = owner.word_.value();
+    if (owner.signalled_.load()) break;
+    if (!deadline) {
+      owner.word_.wait(seen);
+      continue;
+    }
+    const auto left = *deadline - std::chrono::steady_clock::now();
+    if (left.count() > 0) {
+      owner.word_.wait_for(seen, left);
+      continue;
+    }
+    if (give_up(owner, ending)) break;
+    // Its wait had ended already, and who ended it will say so.
+    deadline.reset();
+  }
+  ending.outcome = owner.request_.outcome;
+  if (ending.outcome == LockRequest::Outcome::deadlock) ending.report = take_report(owner);
+  if (told) listener_.on_resume(owner);
+  return ending;
+}
+
+bool LockTable::give_up(LockOwner& owner, Ending& ending) {
+  Aftermath aftermath;
+  KeyLock* freed = nullptr;
+  {
+    MutexLock lock(mutex_);
+    if (!owner.request_.waiting) return false;
+    ending.waits_for = edges(owner);
+    end_wait(owner, LockRequest::Outcome::lock_timeout);
+    grant_candidates(nullptr, aftermath);
+    freed = take_freed();
+  }
+  if (owner.request_.told) listener_.on_wake(owner, WakeReason::lock_timeout);
+  deliver(aftermath.wakes);
+  keep_or_free(owner, freed);
+  return true;
+}
+
+void LockTable::cancel(LockOwner& owner, TransactionId id) {
+  // Before the look at its queue: it looks here when it joins one, under the mutex.
+  owner.doomed.store(id.value);
+  Aftermath aftermath;
+  KeyLock* freed = nullptr;
+  {
+    MutexLock lock(mutex_);
+    if (!owner.request_.waiting || owner.id != id) return;
+    end_wait(owner, LockRequest::Outcome::cancelled);
+    owner.wake_next_ = std::exchange(aftermath.wakes, &owner);
+    grant_candidates(nullptr, aftermath);
+    freed = take_freed();
+  }
+  deliver(aftermath.wakes);
+  while (freed != nullptr) KeyLock::Delete()(std::exchange(freed, freed->hash_next));
+}
+
+std::unique_ptr<DeadlockReport> LockTable::take_report(LockOwner& owner) {
+  MutexLock lock(mutex_);
+  return std::move(owner.report_);
+}
+
+}  // namespace isolde::mvcc
