@@ -223,7 +223,8 @@ class LockTable {
   std::vector<LockWaitEdge> edges(const LockOwner& waiter) ISOLDE_REQUIRES(mutex_);
   // At a waiter's deadline; false: its wait has ended already.
   bool give_up(LockOwner& owner, Ending& ending) ISOLDE_EXCLUDES(mutex_);
-  void wake(LockOwner& owner);
+  void tell_woken(const LockOwner& owner);
+  static void signal(LockOwner& owner) noexcept;
   void deliver(LockOwner* wakes);
   static void reserve_spares(LockOwner& owner, const LockAsk& ask);
   // What was freed under the mutex; a few are kept for the owner's next locks.

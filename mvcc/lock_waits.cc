@@ -139,14 +139,22 @@ void LockTable::settle(Aftermath& aftermath) {
   deliver(std::exchange(aftermath.wakes, nullptr));
 }
 
-void LockTable::wake(LockOwner& owner) {
+void LockTable::tell_woken(const LockOwner& owner) {
   if (owner.request_.told) listener_.on_wake(owner, reason_of(owner.request_.outcome));
+}
+
+void LockTable::signal(LockOwner& owner) noexcept {
   ISOLDE_YIELD("locks: waking");
   owner.signalled_.store(true);
   owner.word_.advance();
   owner.word_.wake_all();
 }
 
+// All are told of before any is sent on its way. Otherwise, with two woken by one who waits itself:
+//   Waker   has said that it is blocked; says "A woken", signals A
+//   A       runs, ends, says so
+// and an observer would think that everybody is blocked, though B has its lock.
+//
 // on_wake comes after on_block, which is called outside the mutex, so perhaps not yet:
 //   Waiter    is in the queue, lets go of the mutex
 //   Releaser  grants it, and would say "woken"
@@ -154,16 +162,16 @@ void LockTable::wake(LockOwner& owner) {
 // So the releaser waits for the announcement; never the other way round, and after all who have
 // announced themselves are on their way.
 void LockTable::deliver(LockOwner* wakes) {
+  LockOwner* ready = nullptr;
   LockOwner* late = nullptr;
   while (wakes != nullptr) {
-    // Once woken, it may wait again, and be in another list.
     LockOwner& owner = *std::exchange(wakes, wakes->wake_next_);
-    if (owner.announced_.load()) {
-      wake(owner);
-    } else {
-      owner.wake_next_ = std::exchange(late, &owner);
-    }
+    LockOwner*& list = owner.announced_.load() ? ready : late;
+    owner.wake_next_ = std::exchange(list, &owner);
   }
+  for (LockOwner* owner = ready; owner != nullptr; owner = owner->wake_next_) tell_woken(*owner);
+  // Once signalled, it may wait again, and be in another list.
+  while (ready != nullptr) signal(*std::exchange(ready, ready->wake_next_));
   while (late != nullptr) {
     LockOwner& owner = *std::exchange(late, late->wake_next_);
     for (;;) {
@@ -171,7 +179,8 @@ void LockTable::deliver(LockOwner* wakes) {
       if (owner.announced_.load()) break;
       owner.word_.wait(seen);
     }
-    wake(owner);
+    tell_woken(owner);
+    signal(owner);
   }
 }
 

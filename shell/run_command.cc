@@ -98,7 +98,6 @@ class Run {
 
   int run() {
     if (const int code = read_scripts(); code != exit_ok) return code;
-    if (const int code = check_lockings(); code != exit_ok) return code;
     if (const int code = open_playground(); code != exit_ok) return code;
     for (lab::Script& script : scripts_) {
       if (!options_.update) continue;
@@ -131,24 +130,6 @@ class Run {
       }
     }
     return code;
-  }
-
-  // Asks the engine itself which locking modes it offers.
-  int check_lockings() const {
-    for (const Locking locking : lab::all_lockings) {
-      const auto uses = [locking](const lab::Cell& cell) { return cell.locking == locking; };
-      if (locking == Locking::optimistic || std::none_of(cells_.begin(), cells_.end(), uses)) {
-        continue;
-      }
-      const auto playground = lab::Playground::temporary();
-      if (auto ready = playground->restart(); !ready) return report(ready.error(), "run");
-      auto txn = playground->database().begin({.locking = locking});
-      if (!txn) {
-        complain(fmt::format("--locking {}: {}", options_.cells.locking, txn.error().message()));
-        return exit_usage;
-      }
-    }
-    return exit_ok;
   }
 
   int open_playground() {

@@ -214,6 +214,7 @@ TransactionOptions Session::options(const BeginCommand& begin) const {
   options.locking = begin.locking.value_or(stage_.cell.locking);
   options.read_only = begin.read_only;
   options.label = name_;
+  options.lock_timeout = begin.timeout.value_or(no_lock_timeout);
   return options;
 }
 
