@@ -284,7 +284,7 @@ BOOST_AUTO_TEST_CASE(scripts_play_in_both_locking_modes) {
     const Finished finished =
         workshop.isolde({"run", "lost-update", "--level", "ser", "--locking", locking});
     BOOST_TEST(finished.code == 0, finished.out);
-    BOOST_TEST(says(finished, "deadlock"));
+    BOOST_TEST(finished.out.find("deadlock") != std::string::npos, finished.out);
   }
 }
 
