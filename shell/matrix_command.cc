@@ -1,18 +1,14 @@
 // isolde matrix: every phenomenon, level and locking mode, played now.
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <variant>
-#include <vector>
 
 #include "cell_options.h"
 #include "commands.h"
 #include "exit_code.h"
 #include "interrupt.h"
 #include "lab/matrix.h"
-#include "lab/playground.h"
 
 namespace isolde::shell {
 namespace {
@@ -22,25 +18,8 @@ struct MatrixOptions {
   std::string format = "text";
 };
 
-// Cells of a locking mode that the engine does not offer are left out, and said to be.
-std::vector<lab::Cell> offered(std::vector<lab::Cell> cells) {
-  const auto playground = lab::Playground::temporary();
-  if (!playground->restart()) return cells;  // playing will say why
-  for (const Locking locking : lab::all_lockings) {
-    if (playground->database().begin({.locking = locking})) continue;
-    const auto removed =
-        std::erase_if(cells, [locking](const lab::Cell& cell) { return cell.locking == locking; });
-    if (removed > 0)
-      complain(
-          fmt::format("{} cells are left out: this version has no {} "
-                      "transactions",
-                      removed, name(locking)));
-  }
-  return cells;
-}
-
 int run_matrix(const MatrixOptions& options) {
-  const auto played = lab::play_matrix(offered(cells_of(options.cells)), interrupted);
+  const auto played = lab::play_matrix(cells_of(options.cells), interrupted);
   if (const auto* failure = std::get_if<lab::PlayFailure>(&played)) {
     return report(failure->error, "matrix");
   }
