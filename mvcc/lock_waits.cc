@@ -190,6 +190,10 @@ LockTable::Ending LockTable::wait(LockOwner& owner, const LockAsk& ask, Answer& 
   if (listener_.is_observed()) {
     for (const DeadlockReport& report : answer.aftermath.deadlocks) listener_.on_deadlock(report);
   }
+  // Before it says that it is blocked itself: an observer who then finds everybody blocked would be
+  // wrong. Waiting for the announcement of a late one, as deliver() may, is safe here: it entered
+  // the queue before this waiter did, so no circle of such waits can close.
+  deliver(std::exchange(answer.aftermath.wakes, nullptr));
   if (told) {
     const LockTarget target = target_of(ask.span(), ask.range != nullptr);
     listener_.on_block(owner, BlockEvent{target, ask.mode, answer.waits_for});
@@ -197,7 +201,6 @@ LockTable::Ending LockTable::wait(LockOwner& owner, const LockAsk& ask, Answer& 
     owner.word_.advance();
     owner.word_.wake_all();
   }
-  deliver(std::exchange(answer.aftermath.wakes, nullptr));
 
   Ending ending;
   for (;;) {
