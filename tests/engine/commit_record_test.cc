@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(unknown_kinds_and_endless_numbers_are_corruption) {
 
 BOOST_AUTO_TEST_CASE(random_bytes_are_read_or_refused_without_harm) {
   std::mt19937_64 random(test::seed());
-  for (std::size_t round = 0; round < 20000 * test::scale(); ++round) {
+  for (std::size_t round = 0; round < test::rounds(20000); ++round) {
     std::string bytes(random() % 40, '\0');
     for (char& byte : bytes) byte = static_cast<char>(random() % 8 == 0 ? random() : random() % 5);
     const auto read = read_all(bytes);

@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(the_model_notices_a_lost_and_an_altered_commit) {
 BOOST_AUTO_TEST_CASE(acknowledged_commits_survive_crashes_of_every_shape) {
   const std::uint64_t seed = test::seed();
   std::size_t images = 0;
-  for (std::size_t round = 0; round < 400 * test::scale(); ++round) {
+  for (std::size_t round = 0; round < test::rounds(400); ++round) {
     const std::uint64_t round_seed = derive(seed, round);
     BOOST_TEST_CONTEXT("ISOLDE_SEED=" << seed << " round " << round) {
       Model model(round_seed);
@@ -268,7 +268,7 @@ BOOST_AUTO_TEST_CASE(a_crash_after_every_operation_of_a_run_loses_nothing) {
 // on the spot, nor a crash after that, may lose what was acknowledged, or fail to open.
 BOOST_AUTO_TEST_CASE(a_failed_sync_loses_nothing_and_blocks_no_opening) {
   const std::uint64_t seed = test::seed();
-  for (std::size_t round = 0; round < 300 * test::scale(); ++round) {
+  for (std::size_t round = 0; round < test::rounds(300); ++round) {
     const std::uint64_t round_seed = derive(seed, round);
     BOOST_TEST_CONTEXT("ISOLDE_SEED=" << seed << " round " << round) {
       Model model(round_seed);
@@ -309,7 +309,7 @@ BOOST_AUTO_TEST_CASE(a_failed_sync_loses_nothing_and_blocks_no_opening) {
 // secured, but what is left is a beginning, and opens.
 BOOST_AUTO_TEST_CASE(without_sync_a_crash_leaves_a_beginning) {
   const std::uint64_t seed = test::seed();
-  for (std::size_t round = 0; round < 200 * test::scale(); ++round) {
+  for (std::size_t round = 0; round < test::rounds(200); ++round) {
     const std::uint64_t round_seed = derive(seed, round);
     BOOST_TEST_CONTEXT("ISOLDE_SEED=" << seed << " round " << round) {
       Model model(round_seed);

@@ -188,7 +188,7 @@ SmallHistory random_small(std::mt19937_64& random, std::map<int, std::vector<int
 BOOST_AUTO_TEST_CASE(serializable_means_that_an_order_of_the_transactions_exists) {
   const std::uint64_t start = seed();
   std::size_t serializable = 0;
-  const std::size_t rounds = 6000 * scale();
+  const std::size_t rounds = isolde::test::rounds(6000);
   for (std::size_t round = 0; round < rounds; ++round) {
     std::mt19937_64 random(derive(start, round));
     std::map<int, std::vector<int>> versions;

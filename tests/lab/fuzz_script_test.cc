@@ -178,7 +178,7 @@ BOOST_AUTO_TEST_CASE(no_garbage_makes_the_parser_fall_over_and_every_error_names
   const std::uint64_t seed = isolde::test::seed();
   Garbage garbage(seed);
   std::size_t scripts = 0;
-  const std::size_t rounds = 60'000 * isolde::test::scale();
+  const std::size_t rounds = isolde::test::rounds(60'000);
   for (std::size_t round = 0; round < rounds; ++round) {
     const std::string text = garbage.next();
     const ParsedScript result = parse_script("fuzz.iso", text);

@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(mutated_histories_are_refused_or_judged) {
       "abctxnfromreadwrite";
   std::size_t judged = 0;
   std::size_t refused = 0;
-  for (std::size_t round = 0; round < 20'000 * isolde::test::scale(); ++round) {
+  for (std::size_t round = 0; round < isolde::test::rounds(20'000); ++round) {
     std::mt19937_64 random(isolde::test::derive(start, round));
     std::string text = originals[random() % originals.size()];
     for (std::size_t n = 1 + random() % 3; n > 0 && !text.empty(); --n) {

@@ -432,7 +432,7 @@ BOOST_AUTO_TEST_CASE(random_damage_of_the_log_is_told_or_lies_in_its_last_commit
     const std::string base = read_file(specimen.base());
     const std::size_t used = log.find_last_not_of('\0') + 1;
     std::uint64_t told = 0;
-    for (std::size_t round = 0; round < 150 * scale(); ++round) {
+    for (std::size_t round = 0; round < rounds(150); ++round) {
       std::string damaged = log;
       const std::size_t at = random() % used;
       const std::size_t bytes = 1 + random() % (random() % 4 == 0 ? 600 : 8);
@@ -477,7 +477,7 @@ BOOST_AUTO_TEST_CASE(random_damage_of_the_base_never_ends_the_process) {
     const std::string base = read_file(specimen.base());
     fs::copy(specimen.path() / "log", specimen.beside("log"));
     std::map<std::string, int> outcomes;
-    for (std::size_t round = 0; round < 150 * scale(); ++round) {
+    for (std::size_t round = 0; round < rounds(150); ++round) {
       std::string damaged = base;
       const std::size_t spots = 1 + random() % 3;
       for (std::size_t spot = 0; spot < spots; ++spot) {

@@ -1,11 +1,14 @@
 // Randomised tests: a seed that is printed and can be given back, and a factor for longer runs.
 #pragma once
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cstdint>
 #include <cstdlib>
 #include <random>
 #include <string>
+
+#include "tests/support/sanitizer.h"
 
 namespace isolde::test {
 
@@ -24,6 +27,11 @@ inline std::size_t scale() {
   const char* given = std::getenv("ISOLDE_TEST_SCALE");
   const unsigned long long factor = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
   return factor > 0 ? static_cast<std::size_t>(factor) : 1;
+}
+
+// Rounds of a randomised test in one thread: under sanitizers, ten to thirty times slower, a tenth.
+inline std::size_t rounds(std::size_t count) {
+  return std::max<std::size_t>(1, (sanitized ? count / 10 : count) * scale());
 }
 
 // One seed out of another, for the i-th round of a test.
