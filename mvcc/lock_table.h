@@ -237,7 +237,7 @@ class LockTable {
     void operator()(KeyLock** buckets) const noexcept;
   };
   // Zero pages until touched. Never grown: a million locks are one a bucket.
-  std::unique_ptr<KeyLock*[], FreeBuckets> buckets_ ISOLDE_PT_GUARDED_BY(mutex_);
+  std::unique_ptr<KeyLock*[], FreeBuckets> buckets_ ISOLDE_GUARDED_BY(mutex_);
   // Keys enter the tree when a range is first looked at: until then they are in this list, linked
   // by left (back) and right (on). Point work pays nothing for key order.
   KeyLock* pending_ ISOLDE_GUARDED_BY(mutex_) = nullptr;
