@@ -57,7 +57,7 @@ void LockTable::FreeBuckets::operator()(KeyLock** buckets) const noexcept { std:
 LockTable::LockTable(LockListener& listener, const LockLimits& limits)
     : listener_(listener),
       limits_(limits),
-      buckets_(static_cast<KeyLock**>(std::calloc(bucket_count, sizeof(KeyLock*)))) {
+      buckets_(static_cast<KeyLock**>(std::calloc(bucket_count, sizeof(void*)))) {
   if (!buckets_) throw std::bad_alloc();
   ring_.reserve(remembered_deadlocks);
 }
