@@ -387,6 +387,7 @@ class JsonHistoryReader : public HistoryReader {
                      [this](const EventShape& each) { return each.name == fields_.event; });
     if (shape == event_shapes.end()) {
       std::vector<std::string_view> names;
+      names.reserve(event_shapes.size());
       for (const EventShape& each : event_shapes) names.push_back(each.name);
       return cursor.fail(fields_.column(Field::event),
                          fmt::format("unknown event {}{}", spelled_short(fields_.event),

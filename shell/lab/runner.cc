@@ -203,6 +203,7 @@ class Runner {
     const std::vector<Phenomenon> found = play_.verdict.phenomena();
     for_each(&Expectations::verdicts, [&](const VerdictExpectation& verdict) {
       std::vector<std::string_view> names;
+      names.reserve(found.size());
       for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
       play_.checks.push_back(
           {verdict.place, "verdict", verdict.text,

@@ -200,6 +200,7 @@ std::string setup_lines(const Play& play, const TranscriptStyle& style) {
 
 std::string names_of(const std::vector<Phenomenon>& phenomena) {
   std::vector<std::string_view> names;
+  names.reserve(phenomena.size());
   for (const Phenomenon phenomenon : phenomena) names.push_back(name(phenomenon));
   return names.empty() ? "serializable" : fmt::format("{}", fmt::join(names, ", "));
 }
