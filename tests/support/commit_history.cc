@@ -58,6 +58,12 @@ std::string shortened(const std::string& value) {
              : value.substr(0, 20) + "... (" + std::to_string(value.size()) + " bytes)";
 }
 
+std::string key_told(const std::string& keyspace, const std::string& key, std::string_view what) {
+  std::string told = keyspace;
+  told.append(": ").append(key).append(" is ").append(what);
+  return told;
+}
+
 }  // namespace
 
 std::string first_difference(const DatabaseContents& found, const DatabaseContents& expected) {
@@ -66,13 +72,13 @@ std::string first_difference(const DatabaseContents& found, const DatabaseConten
     if (keyspace == found.end()) return "keyspace " + name + " is missing";
     for (const auto& [key, value] : contents) {
       const auto entry = keyspace->second.find(key);
-      if (entry == keyspace->second.end()) return name + ": " + key + " is missing";
+      if (entry == keyspace->second.end()) return key_told(name, key, "missing");
       if (entry->second != value) {
-        return name + ": " + key + " is " + shortened(entry->second) + ", not " + shortened(value);
+        return key_told(name, key, shortened(entry->second) + ", not " + shortened(value));
       }
     }
     for (const auto& [key, value] : keyspace->second) {
-      if (!contents.contains(key)) return name + ": " + key + " is too many";
+      if (!contents.contains(key)) return key_told(name, key, "too many");
     }
   }
   for (const auto& [name, contents] : found) {

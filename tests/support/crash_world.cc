@@ -152,6 +152,7 @@ void CrashWorld::run_sessions() {
     plan.may_fail = static_cast<bool>(plan_.faults);
     sessions.emplace_back(*db_, ledger_, plan, tags_, complaints_);
   }
+  bodies.reserve(sessions.size());
   for (CrashSession& session : sessions) bodies.emplace_back([&session] { session.run(); });
   constexpr unsigned switch_percent = 30;
   Turns turns(random_(), switch_percent);

@@ -149,7 +149,7 @@ std::string text(const Contents& contents) {
   std::string joined;
   for (const auto& [key, value] : contents) {
     if (!joined.empty()) joined += ' ';
-    joined += key + '=' + value;
+    joined.append(key).append(1, '=').append(value);
   }
   return joined;
 }
