@@ -483,6 +483,7 @@ void DatabaseCore::add_observer(std::shared_ptr<Observer> observer) {
   auto observers = observers_ ? Observers(*observers_) : Observers();
   observers.push_back(std::move(observer));
   observers_ = std::make_shared<const Observers>(std::move(observers));
+  observers_version_.fetch_add(1);
   observed_.store(true);
 }
 
@@ -492,6 +493,7 @@ void DatabaseCore::remove_observer(const std::shared_ptr<Observer>& observer) {
   std::erase(observers, observer);
   observed_.store(!observers.empty());
   observers_ = std::make_shared<const Observers>(std::move(observers));
+  observers_version_.fetch_add(1);
 }
 
 bool DatabaseCore::cancel(TransactionId id) {
@@ -520,13 +522,14 @@ std::string DatabaseCore::WaitTeller::keyspace_name(KeyspaceId id) const {
 }
 
 void DatabaseCore::notify(const std::function<void(Observer&)>& event) const {
-  std::shared_ptr<const Observers> observers;
-  {
-    MutexLock lock(observers_mutex_);
-    observers = observers_;
-  }
-  if (!observers) return;
-  for (const auto& observer : *observers) event(*observer);
+  const auto list = observers();
+  if (!list) return;
+  for (const auto& observer : *list) event(*observer);
+}
+
+std::shared_ptr<const DatabaseCore::Observers> DatabaseCore::observers() const {
+  MutexLock lock(observers_mutex_);
+  return observers_;
 }
 
 }  // namespace isolde::mvcc

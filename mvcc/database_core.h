@@ -80,6 +80,13 @@ class DatabaseCore {
   std::uint64_t next_write_sequence() noexcept { return next_write_sequence_.fetch_add(1) + 1; }
   bool is_observed() const noexcept { return observed_.load(std::memory_order_relaxed); }
   void notify(const std::function<void(Observer&)>& event) const;
+  // Those who observe, and a number that changes with them: whoever tells of every read keeps the
+  // list, for the mutex and the count of its owners would be what all threads meet at.
+  using Observers = std::vector<std::shared_ptr<Observer>>;
+  std::shared_ptr<const Observers> observers() const;
+  std::uint64_t observers_version() const noexcept {
+    return observers_version_.load(std::memory_order_acquire);
+  }
   void note_abort(ErrorCode code) noexcept {
     aborted_[static_cast<std::size_t>(code)].fetch_add(1, std::memory_order_relaxed);
   }
@@ -161,7 +168,7 @@ class DatabaseCore {
   bool open_ = false;
 
   std::atomic<bool> observed_{false};
-  using Observers = std::vector<std::shared_ptr<Observer>>;
+  std::atomic<std::uint64_t> observers_version_{0};
   mutable Mutex observers_mutex_;
   std::shared_ptr<const Observers> observers_ ISOLDE_GUARDED_BY(observers_mutex_);
 };

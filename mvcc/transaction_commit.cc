@@ -7,6 +7,7 @@
 
 #include "engine/yield_point.h"
 #include "mvcc/database_core.h"
+#include "mvcc/observer_list.h"
 #include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
 
@@ -200,7 +201,7 @@ Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t
       database_.note_abort(error.code());
       if (database_.is_observed()) {
         id();
-        database_.notify([&](Observer& observer) { observer.on_abort(event_self(), &error); });
+        tell([&](Observer& observer) { observer.on_abort(event_self(), &error); });
       }
       return error;
     }
@@ -208,7 +209,7 @@ Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t
   SlotCounters::bump(slot_.counters.committed);
   if (database_.is_observed()) {
     id();
-    database_.notify([&](Observer& observer) { observer.on_commit(event_self(), commit); });
+    tell([&](Observer& observer) { observer.on_commit(event_self(), commit); });
   }
   return commit;
 }

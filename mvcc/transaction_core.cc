@@ -7,6 +7,7 @@
 #include "engine/yield_point.h"
 #include "mvcc/cursor_core.h"
 #include "mvcc/database_core.h"
+#include "mvcc/observer_list.h"
 #include "mvcc/refusals.h"
 
 namespace isolde::mvcc {
@@ -69,12 +70,16 @@ void TransactionCore::start(const TransactionOptions& options) {
   SlotCounters::bump(slot_.counters.begun);
   if (database_.is_observed()) {
     id();
-    database_.notify([&](Observer& observer) { observer.on_begin(event_self()); });
+    tell([&](Observer& observer) { observer.on_begin(event_self()); });
   }
 }
 
 void TransactionCore::finish() noexcept {
   if (active()) static_cast<void>(rollback());
+  if (observers_ && !database_.is_observed()) {
+    observers_.reset();
+    observers_version_ = 0;
+  }
   // Last of all: it may take this core with it.
   const std::shared_ptr<SnapshotRegistry> home = std::move(slot_.home);
   SnapshotRegistry::release(slot_);
@@ -97,6 +102,10 @@ std::optional<Timestamp> TransactionCore::snapshot() const noexcept {
 TransactionRef TransactionCore::reference() const {
   MutexLock lock(label_mutex_);
   return {id_if_known(), options_.label};
+}
+
+const std::string& TransactionCore::name_of(KeyspaceId keyspace) const {
+  return database_.catalog().state(keyspace)->handle.name();
 }
 
 EventTransaction TransactionCore::event_self() const {
@@ -143,15 +152,33 @@ void TransactionCore::leave_operation() noexcept {
   if (events_.empty()) {
     SnapshotRegistry::leave(slot_);
   } else {
-    // An observer may take its time, or use the database: it must not find the slot busy (W1).
-    const std::vector<Event> events = std::exchange(events_, {});
-    SnapshotRegistry::leave(slot_);
-    for (const Event& event : events) {
-      database_.notify([&](Observer& observer) { event(observer, event_self()); });
-    }
+    tell_events();
   }
   // C4: what it wrote is visible, or gone.
   if (!active() && uses_locks_) release_locks();
+}
+
+// Leaves the slot first: an observer may take its time, or use the database, and must not find it
+// busy (W1). From there on another thread may be the transaction's; so the memory for its events
+// stays with this one.
+void TransactionCore::tell_events() {
+  thread_local std::vector<Event> spare_events;
+  thread_local std::string spare_bytes;
+  std::vector<Event> events = std::exchange(events_, std::exchange(spare_events, {}));
+  std::string bytes = std::exchange(event_bytes_, std::exchange(spare_bytes, {}));
+  SnapshotRegistry::leave(slot_);
+  for (const Event& event : events) {
+    if (const auto* note = std::get_if<ReadNote>(&event)) {
+      tell_of(*note, bytes);
+    } else {
+      const Call& call = std::get<Call>(event);
+      tell([&](Observer& observer) { call(observer, event_self()); });
+    }
+  }
+  events.clear();
+  bytes.clear();
+  spare_events = std::move(events);
+  spare_bytes = std::move(bytes);
 }
 
 void TransactionCore::forget_snapshot() noexcept {
@@ -343,23 +370,30 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
 void TransactionCore::tell_read(const Keyspace& keyspace, std::string_view key, const Seen& seen,
                                 ReadKind kind) {
   id();
-  struct Copy {
-    std::string key;
-    std::optional<std::string> value;
-  };
-  Copy copy{std::string(key), {}};
-  if (seen.value) copy.value = std::string(*seen.value);
-  events_.push_back([keyspace, copy = std::move(copy), writer = seen.writer, commit = seen.commit,
-                     sequence = seen.sequence, kind, snapshot = Timestamp{last_snapshot_}](
-                        Observer& observer, const EventTransaction& self) {
-    ReadEvent event{
-        keyspace.name(), copy.key,         {writer, std::nullopt, std::nullopt, sequence},
-        kind.mode,       kind.tracked,     snapshot,
-        kind.cursor,     kind.before_write};
-    if (copy.value) event.version.value = *copy.value;
-    if (commit) event.version.commit = Timestamp{*commit};
-    observer.on_read(self, event);
-  });
+  ReadNote note{keyspace.id(), event_bytes_.size(), key.size(), std::nullopt,  seen.writer,
+                seen.commit,   seen.sequence,       kind,       last_snapshot_};
+  event_bytes_ += key;
+  if (seen.value) {
+    note.value_bytes = seen.value->size();
+    event_bytes_ += *seen.value;
+  }
+  events_.emplace_back(note);
+}
+
+void TransactionCore::tell_of(const ReadNote& note, std::string_view bytes) {
+  ReadEvent event{name_of(note.keyspace),
+                  bytes.substr(note.at, note.key_bytes),
+                  {note.writer, std::nullopt, std::nullopt, note.sequence},
+                  note.kind.mode,
+                  note.kind.tracked,
+                  Timestamp{note.snapshot},
+                  note.kind.cursor,
+                  note.kind.before_write};
+  if (note.value_bytes) {
+    event.version.value = bytes.substr(note.at + note.key_bytes, *note.value_bytes);
+  }
+  if (note.commit) event.version.commit = Timestamp{*note.commit};
+  tell([&](Observer& observer) { observer.on_read(event_self(), event); });
 }
 
 // Ends the transaction inside an operation; its observers hear of it once the slot is left.

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "isolde/observer.h"
@@ -223,6 +224,11 @@ class TransactionCore {
   void drop_private_state(bool installed = false) noexcept;
 
   EventTransaction event_self() const;
+  // Calls the observers. The list is this core's own until it changes.
+  template <typename Told>
+  void tell(Told&& told);
+  // For events: a copy of the handle would be counted by all threads in one place.
+  const std::string& name_of(KeyspaceId keyspace) const;
   void tell_read(const Keyspace& keyspace, std::string_view key, const Seen& seen, ReadKind kind);
   Error too_old_error() const;
 
@@ -247,8 +253,26 @@ class TransactionCore {
   std::string scratch_;  // a sum, or another's private value, that the current read returns
   std::string dirty_;
   // Told to the observers once the slot is left; empty unless there are any.
-  using Event = std::function<void(Observer&, const EventTransaction&)>;
+  // Reads are many: what they returned is kept in one string, and takes no memory of its own.
+  struct ReadNote {
+    KeyspaceId keyspace;
+    std::size_t at;  // the key in event_bytes_, the value behind it
+    std::size_t key_bytes;
+    std::optional<std::size_t> value_bytes;
+    TransactionId writer;
+    std::optional<std::uint64_t> commit;
+    std::uint64_t sequence;
+    ReadKind kind;
+    std::uint64_t snapshot;
+  };
+  void tell_of(const ReadNote& note, std::string_view bytes);
+  void tell_events();
+  using Call = std::function<void(Observer&, const EventTransaction&)>;
+  using Event = std::variant<ReadNote, Call>;
+  std::string event_bytes_;
   std::vector<Event> events_;
+  std::shared_ptr<const std::vector<std::shared_ptr<Observer>>> observers_;
+  std::uint64_t observers_version_ = 0;
   struct Mark {
     std::uint64_t serial;
     std::size_t undo_mark;

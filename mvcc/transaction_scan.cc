@@ -96,12 +96,13 @@ void TransactionCore::track_scan(const Keyspace& keyspace, const ObservedScan& o
   }
   if (!database_.is_observed()) return;
   id();
-  events_.push_back([keyspace, observed, options, snapshot = Timestamp{snapshot_}](
-                        Observer& observer, const EventTransaction& self) {
-    observer.on_scan(self, ScanEvent{keyspace.name(), observed.range, options.reverse,
-                                     observed.yielded, options.mode, options.tracked, snapshot,
-                                     observed.limited, observed.cursor});
-  });
+  events_.push_back(
+      [this, keyspace = keyspace.id(), observed, options, snapshot = Timestamp{snapshot_}](
+          Observer& observer, const EventTransaction& self) {
+        observer.on_scan(self, ScanEvent{name_of(keyspace), observed.range, options.reverse,
+                                         observed.yielded, options.mode, options.tracked, snapshot,
+                                         observed.limited, observed.cursor});
+      });
 }
 
 Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRange& range,

@@ -55,9 +55,10 @@ void TransactionCore::write(const Keyspace& keyspace, std::string_view key, Writ
     id();
     std::optional<std::string> value;
     if (shown) value = std::string(*shown);
-    events_.push_back([keyspace, key = std::string(key), kind, value = std::move(value), sequence](
-                          Observer& observer, const EventTransaction& self) {
-      WriteEvent event{keyspace.name(), key, kind, std::nullopt, sequence};
+    events_.push_back([this, keyspace = keyspace.id(), key = std::string(key), kind,
+                       value = std::move(value),
+                       sequence](Observer& observer, const EventTransaction& self) {
+      WriteEvent event{name_of(keyspace), key, kind, std::nullopt, sequence};
       if (value) event.value = *value;
       observer.on_write(self, event);
     });

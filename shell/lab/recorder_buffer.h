@@ -65,7 +65,7 @@ class RecordBuffer {
                                alignof(RecordedEvent) * alignof(RecordedEvent);
     if (chunks_.empty() || chunks_.back().used + needed > chunks_.back().size) {
       const std::size_t size = std::max(chunk_bytes, needed);
-      chunks_.push_back({std::make_unique<std::byte[]>(size), size, 0});
+      chunks_.push_back({std::make_unique_for_overwrite<std::byte[]>(size), size, 0});
     }
     Chunk& chunk = chunks_.back();
     void* place = chunk.bytes.get() + chunk.used;

@@ -140,7 +140,8 @@ class Database {
   bool cancel(TransactionId id);
 
   // An observer sees events of operations that begin after add_observer returned, and none after
-  // remove_observer has.
+  // remove_observer has. Transactions that have told it something may keep it alive until the
+  // database is closed.
   void add_observer(std::shared_ptr<Observer> observer);
   void remove_observer(const std::shared_ptr<Observer>& observer);
 
