@@ -87,6 +87,8 @@ class CommitLog {
 
   virtual Timestamp appended() const noexcept = 0;
   virtual Timestamp durable() const noexcept = 0;
+  // The next sync answers io_error, once, as a disk that is about to die would.
+  virtual void fail_next_sync() noexcept = 0;
   virtual bool failed() const noexcept = 0;
   // The error that failed it, as database_failed. Precondition: failed().
   virtual Error failure() const = 0;

@@ -64,6 +64,7 @@ class FileCommitLog final : public CommitLog {
 
   Timestamp appended() const noexcept override { return {appended_.load()}; }
   Timestamp durable() const noexcept override { return {durable_.load()}; }
+  void fail_next_sync() noexcept override { fails_next_sync_.store(true); }
   bool failed() const noexcept override { return failed_.load(); }
   Error failure() const override;
 
@@ -129,6 +130,7 @@ class FileCommitLog final : public CommitLog {
   std::atomic<bool> failed_{false};
   std::atomic<std::int64_t> live_bytes_{0};
   std::atomic<std::uint64_t> syncs_{0};
+  std::atomic<bool> fails_next_sync_{false};
   std::atomic<std::uint64_t> written_bytes_{0};
 
   std::array<WaitWord, 2> groups_;              // by parity: done, or to be led

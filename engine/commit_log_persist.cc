@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <exception>
 #include <new>
 #include <utility>
@@ -165,6 +166,9 @@ Result<void> FileCommitLog::write_record(GroupReader& reader) {
 
 Result<void> FileCommitLog::sync(File& file) {
   if (!options_.sync) return {};
+  if (fails_next_sync_.load(std::memory_order_relaxed) && fails_next_sync_.exchange(false)) {
+    return file_error("sync (as it was told to fail)", directory_, 0, EIO);
+  }
   const auto begun = Clock::now();
   auto synced = file.sync_data();
   syncs_.fetch_add(1, std::memory_order_relaxed);

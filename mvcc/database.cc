@@ -10,6 +10,7 @@
 #include "engine/file.h"
 #include "mvcc/database_core.h"
 #include "mvcc/refusals.h"
+#include "mvcc/transaction_core.h"
 
 namespace isolde {
 namespace {
@@ -140,6 +141,22 @@ Stats Database::stats() const { return core_->stats(); }
 LockState Database::locks() const { return core_->locks().state(); }
 std::vector<DeadlockReport> Database::deadlocks() const { return core_->locks().deadlocks(); }
 bool Database::cancel(TransactionId id) { return core_->cancel(id); }
+
+Result<std::vector<VersionInfo>> Database::versions(const Keyspace& keyspace,
+                                                    std::string_view key) const {
+  return guarded("reading versions", [&]() -> Result<std::vector<VersionInfo>> {
+    auto core = core_->begin({.isolation = Isolation::read_committed, .read_only = true});
+    if (!core) return core.error();
+    const Transaction own(*core);
+    return (*core)->versions(keyspace, key);
+  });
+}
+void Database::abandon() noexcept {
+  if (!core_ || core_->is_inherited()) return;
+  core_->abandon();
+  core_.reset();
+}
+void Database::fail_next_sync() noexcept { core_->log().fail_next_sync(); }
 
 void Database::add_observer(std::shared_ptr<Observer> observer) {
   core_->add_observer(std::move(observer));

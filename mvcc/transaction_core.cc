@@ -367,6 +367,46 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
   return std::optional<std::string_view>(value_);
 }
 
+Result<std::vector<VersionInfo>> TransactionCore::versions(const Keyspace& keyspace,
+                                                           std::string_view key) {
+  Operation operation(*this);
+  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto refusal = check_key(key)) return *refusal;
+  if (auto refusal = check_keyspace(keyspace)) return *refusal;
+  if (auto ready = prepare_read(); !ready) return ready.error();
+  std::vector<VersionInfo> versions;
+  const auto add = [&versions](std::uint64_t commit, TransactionId writer,
+                               std::optional<std::string_view> value) {
+    VersionInfo& version = versions.emplace_back();
+    version.commit = Timestamp{commit};
+    version.writer = writer;
+    if (value) version.value = std::string(*value);
+  };
+  const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
+  if (const Chain* chain = database_.store().find(keyspace.id(), key, hash)) {
+    for (const Version* at = chain->at(Timestamp{snapshot_}); at != nullptr;
+         at = at->older.load()) {
+      // The explicit "absent" at the bottom of a chain (I2) is no version.
+      if (at->commit != 0 || !at->tombstone) add(at->commit, at->writer, at->seen());
+    }
+    for (VersionInfo& version : versions) version.in_memory = true;
+    const Timestamp base_at = database_.base().at();
+    const auto based = std::find_if(versions.begin(), versions.end(), [&](const VersionInfo& info) {
+      return info.commit <= base_at;
+    });
+    if (based != versions.end()) based->in_base = based->value.has_value();
+  } else {
+    auto seen = read_committed(keyspace.id(), key, hash);
+    if (!seen) return seen.error();
+    if (seen->value) {
+      add(0, {}, seen->value);
+      versions.back().in_base = true;
+    }
+  }
+  if (auto refusal = check_snapshot()) return *refusal;
+  return versions;
+}
+
 void TransactionCore::tell_read(const Keyspace& keyspace, std::string_view key, const Seen& seen,
                                 ReadKind kind) {
   id();

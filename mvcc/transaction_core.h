@@ -16,6 +16,7 @@
 #include "isolde/observer.h"
 #include "isolde/options.h"
 #include "isolde/result.h"
+#include "isolde/stats.h"
 #include "isolde/transaction.h"
 #include "mvcc/catalog.h"
 #include "mvcc/commit_pipeline.h"
@@ -75,6 +76,9 @@ class TransactionCore {
                            const ScanOptions& options, void* context, VisitFunction visit);
   Result<std::unique_ptr<CursorCore>> cursor(const Keyspace& keyspace, const KeyRange& range,
                                              const ScanOptions& options);
+
+  // The versions that are committed now, for those who look inside.
+  Result<std::vector<VersionInfo>> versions(const Keyspace& keyspace, std::string_view key);
 
   Result<Savepoint> savepoint();
   Result<void> rollback_to(Savepoint savepoint);

@@ -9,8 +9,10 @@ namespace isolde::shell {
 
 struct Invocation {
   std::function<int()> run;
+  std::function<int()> otherwise;  // where no subcommand is named
 };
 
+void add_interactive_shell(CLI::App& app, Invocation& invocation);
 void add_run_command(CLI::App& app, Invocation& invocation);
 void add_matrix_command(CLI::App& app, Invocation& invocation);
 void add_check_command(CLI::App& app, Invocation& invocation);

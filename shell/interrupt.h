@@ -11,5 +11,10 @@ void catch_interrupts();
 void die_on_interrupt();
 
 bool interrupted() noexcept;
+// The same for commands that live on: a Ctrl-C is forgotten once it has been answered, SIGTERM is
+// not.
+bool take_interrupt() noexcept;
+// Readable while a signal is noted: for poll(), which a signal just before it would not end.
+int interrupt_descriptor() noexcept;
 
 }  // namespace isolde::shell

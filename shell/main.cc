@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <string>
 #include <string_view>
@@ -22,6 +23,8 @@ constexpr const char* description =
     "Isolde: a transactional key-value store with every isolation level, side by side.";
 
 constexpr const char* examples = R"(Examples:
+  isolde                                    the interactive shell, on a temporary database
+  isolde bank.db                            the same on a database that stays
   isolde run lost-update --level all        see it happen, and see what prevents it
   isolde run my-script.iso --level rc       play a script of your own, check what it expects
   isolde matrix                             every phenomenon at every level, played now
@@ -38,6 +41,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   app.set_version_flag("--version", std::string("isolde ") + ISOLDE_VERSION);
   app.footer(examples);
   app.require_subcommand(0, 1);
+  add_interactive_shell(app, invocation);
   add_run_command(app, invocation);
   add_matrix_command(app, invocation);
   add_check_command(app, invocation);
@@ -48,7 +52,19 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_backup_command(app, invocation);
 }
 
-// A first word that is no command; CLI11 would only say that it was not expected.
+// A first word that is no command, and no directory to open either: a misspelt command, or one that
+// is followed by what only a command could take.
+bool may_be_directory(int argc, const char* const* argv,
+                      const std::vector<std::string_view>& names) {
+  const std::string_view word = argv[1];
+  std::error_code ignored;
+  if (word.find_first_of("/.") != std::string_view::npos || std::filesystem::exists(word, ignored))
+    return true;
+  if (!lab::nearest(word, names).empty()) return false;
+  return argc == 2 || argv[2][0] == '-';
+}
+
+// CLI11 would only say that it was not expected.
 bool complain_about_command(CLI::App& app, int argc, const char* const* argv) {
   if (argc < 2 || argv[1][0] == '-') return false;
   const std::vector<CLI::App*> commands = app.get_subcommands({});
@@ -60,6 +76,7 @@ bool complain_about_command(CLI::App& app, int argc, const char* const* argv) {
     if (name == word) return false;
   }
   const std::vector<std::string_view> views(names.begin(), names.end());
+  if (may_be_directory(argc, argv, views)) return false;
   complain(
       fmt::format("unknown command '{}'{}", lab::printable(word), lab::did_you_mean(word, views)));
   std::fputs("`isolde --help` lists the commands.\n", stderr);
@@ -82,11 +99,7 @@ int parse_and_run(int argc, const char* const* argv) {
     std::fputs(fmt::format("`{} --help` explains the usage.\n", command).c_str(), stderr);
     return exit_usage;
   }
-  if (!invocation.run) {
-    std::fputs(app.help().c_str(), stderr);
-    return exit_usage;
-  }
-  return invocation.run();
+  return invocation.run ? invocation.run() : invocation.otherwise();
 }
 
 int guarded_main(int argc, const char* const* argv) {

@@ -33,6 +33,7 @@ struct BeginCommand {
   std::optional<Locking> locking;
   bool read_only = false;
   std::optional<std::chrono::milliseconds> timeout;  // of each wait for a lock; nothing: none
+  int priority = 0;  // of a database that lets deadlocks be paid by the lowest one
 };
 struct CommitCommand {};
 struct RollbackCommand {

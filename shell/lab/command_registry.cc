@@ -49,21 +49,15 @@ void parse_locking_read(TokenStream& tokens, ReadMode& mode, LockWait& lock_wait
   }
 }
 
-// 50ms, or 2s.
-std::chrono::milliseconds parse_duration(TokenStream& tokens) {
-  constexpr std::int64_t longest = 3'600'000;
-  const Token token = tokens.expect_word("a duration such as 50ms or 2s");
-  const bool in_ms = token.text.ends_with("ms");
-  const std::string_view number =
-      std::string_view(token.text).substr(0, token.text.size() - (in_ms ? 2 : 1));
-  const auto count = token.text.ends_with('s') ? to_integer(number) : std::nullopt;
-  if (tokens.failure()) return {};
-  if (!count || *count < 1 || *count > longest / (in_ms ? 1 : 1000)) {
-    tokens.fail(token.place, fmt::format("{} is no duration: write 50ms or 2s, at most an hour",
-                                         spelled_short(token.text)));
-    return {};
+int parse_priority(TokenStream& tokens) {
+  constexpr std::int64_t most = 1'000'000;
+  const Token token = tokens.expect_word("a number after priority");
+  const auto number = to_integer(token.text);
+  if (!number || *number < -most || *number > most) {
+    tokens.fail(token.place, fmt::format("priority takes an integer from {} to {}", -most, most));
+    return 0;
   }
-  return std::chrono::milliseconds(in_ms ? *count : *count * 1000);
+  return static_cast<int>(*number);
 }
 
 Action parse_begin(TokenStream& tokens) {
@@ -75,9 +69,10 @@ Action parse_begin(TokenStream& tokens) {
     begin.read_only = true;
   }
   if (tokens.accept_word("timeout")) begin.timeout = parse_duration(tokens);
+  if (tokens.accept_word("priority")) begin.priority = parse_priority(tokens);
   const Token& rest = tokens.peek();
   if (rest.is_bare()) {
-    constexpr std::array<std::string_view, 13> words{"read-uncommitted",
+    constexpr std::array<std::string_view, 14> words{"read-uncommitted",
                                                      "read-committed",
                                                      "repeatable-read",
                                                      "serializable",
@@ -89,10 +84,11 @@ Action parse_begin(TokenStream& tokens) {
                                                      "optimistic",
                                                      "pessimistic",
                                                      "read",
-                                                     "timeout"};
+                                                     "timeout",
+                                                     "priority"};
     tokens.fail(rest.place,
-                fmt::format("begin takes [level] [locking] [read only] [timeout 50ms], in this "
-                            "order, not {}{}",
+                fmt::format("begin takes [level] [locking] [read only] [timeout 50ms] [priority "
+                            "N], in this order, not {}{}",
                             spelled_short(rest.text), did_you_mean(rest.text, words)));
   }
   return begin;
@@ -182,7 +178,7 @@ Action parse_wait(TokenStream& tokens) {
 
 constexpr std::array registry{
     CommandSpec{
-        "begin", "begin [LEVEL] [LOCKING] [read only] [timeout 50ms]",
+        "begin", "begin [LEVEL] [LOCKING] [read only] [timeout 50ms] [priority N]",
         "Starts a transaction, at the run's level and locking where none is named; it waits "
         "for locks for ever unless a timeout is named.",
         "begin serializable read only", false, parse_begin},
@@ -287,6 +283,22 @@ Command::Condition parse_condition(TokenStream& tokens) {
 }
 
 }  // namespace
+
+std::chrono::milliseconds parse_duration(TokenStream& tokens) {
+  constexpr std::int64_t longest = 3'600'000;
+  const Token token = tokens.expect_word("a duration such as 50ms or 2s");
+  const bool in_ms = token.text.ends_with("ms");
+  const std::string_view number =
+      std::string_view(token.text).substr(0, token.text.size() - (in_ms ? 2 : 1));
+  const auto count = token.text.ends_with('s') ? to_integer(number) : std::nullopt;
+  if (tokens.failure()) return {};
+  if (!count || *count < 1 || *count > longest / (in_ms ? 1 : 1000)) {
+    tokens.fail(token.place, fmt::format("{} is no duration: write 50ms or 2s, at most an hour",
+                                         spelled_short(token.text)));
+    return {};
+  }
+  return std::chrono::milliseconds(in_ms ? *count : *count * 1000);
+}
 
 std::span<const CommandSpec> command_registry() { return registry; }
 

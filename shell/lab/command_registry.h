@@ -2,7 +2,10 @@
 // which the parser, the help and the documentation's tests are fed.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "lab/command.h"
@@ -25,6 +28,9 @@ const CommandSpec* find_command(std::string_view word);
 
 // One command, from [if ...] [in KEYSPACE] on, up to `;`, `=>` or the end, which it leaves.
 Command parse_command(TokenStream& tokens, bool in_setup);
+
+// "50ms" or "2s", at most an hour; fails the stream on anything else.
+std::chrono::milliseconds parse_duration(TokenStream& tokens);
 
 // `in NAME`, if it stands next.
 std::optional<std::string> parse_in_keyspace(TokenStream& tokens);

@@ -64,6 +64,20 @@ Json cycle_json(const DeadlockReport& report) {
   return cycle;
 }
 
+void add_outcome(Json& json, const StepRecord& record, bool woken) {
+  const Outcome& outcome = record.outcome;
+  json["outcome"] = outcome.skipped ? "skipped"
+                    : outcome.error ? std::string(name(outcome.error->code()))
+                                    : "ok";
+  if (woken) json["woken"] = true;
+  if (outcome.error) {
+    add_error(json, *outcome.error);
+    if (record.deadlock) json["cycle"] = cycle_json(*record.deadlock);
+  } else if (!outcome.skipped) {
+    json["result"] = std::visit(ValueToJson{}, outcome.value);
+  }
+}
+
 Json event_json(const Play& play, const PlayEvent& event) {
   Json json = head(play, "step");
   json["session"] = play.script->sessions[event.step->session].name;
@@ -74,18 +88,7 @@ Json event_json(const Play& play, const PlayEvent& event) {
     json["by"] = event.by;
     return json;
   }
-  const StepRecord& record = play.steps[*event.record];
-  const Outcome& outcome = record.outcome;
-  json["outcome"] = outcome.skipped ? "skipped"
-                    : outcome.error ? std::string(name(outcome.error->code()))
-                                    : "ok";
-  if (event.kind == PlayEvent::Kind::woken) json["woken"] = true;
-  if (outcome.error) {
-    add_error(json, *outcome.error);
-    if (record.deadlock) json["cycle"] = cycle_json(*record.deadlock);
-  } else if (!outcome.skipped) {
-    json["result"] = std::visit(ValueToJson{}, outcome.value);
-  }
+  add_outcome(json, play.steps[*event.record], event.kind == PlayEvent::Kind::woken);
   return json;
 }
 
@@ -150,6 +153,25 @@ Json summary_json(const Play& play) {
 }
 
 }  // namespace
+
+std::string step_line(const std::string& session, const StepRecord& record, bool woken) {
+  Json json{{"event", "step"},
+            {"session", session},
+            {"step", record.step->name},
+            {"command", record.step->text}};
+  add_outcome(json, record, woken);
+  return line(json);
+}
+
+std::string blocked_line(const std::string& session, const StepRecord& record,
+                         const std::vector<std::string>& by) {
+  return line(Json{{"event", "step"},
+                   {"session", session},
+                   {"step", record.step->name},
+                   {"command", record.step->text},
+                   {"outcome", "blocked"},
+                   {"by", by}});
+}
 
 std::string json_lines(const Play& play) {
   std::string text;

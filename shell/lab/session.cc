@@ -213,6 +213,7 @@ TransactionOptions Session::options(const BeginCommand& begin) const {
   options.isolation = begin.level.value_or(stage_.cell.level);
   options.locking = begin.locking.value_or(stage_.cell.locking);
   options.read_only = begin.read_only;
+  options.priority = begin.priority;
   options.label = name_;
   options.lock_timeout = begin.timeout.value_or(no_lock_timeout);
   return options;

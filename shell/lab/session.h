@@ -63,6 +63,11 @@ class Session {
   // How its transactions ended that `begin` started, in order; the open one is unfinished.
   std::vector<Ending> endings() const;
   bool in_transaction() const noexcept { return txn_.has_value(); }
+  // The open one, if any; it may be looked at while the session does not run.
+  const Transaction* transaction() const noexcept { return txn_ ? &*txn_ : nullptr; }
+  // Its transaction was ended by an error that nobody acknowledged yet.
+  bool is_aborted() const noexcept { return aborted_; }
+  bool has_cursor(const std::string& name) const { return cursors_.count(name) != 0; }
   // Whether its waits for locks end by themselves.
   bool has_timeout() const noexcept { return timeout_.has_value(); }
   // Nothing more of the step that it is in shall be executed.

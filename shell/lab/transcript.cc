@@ -51,20 +51,6 @@ std::string last_line_of(std::string text) {
   return text + '\n';
 }
 
-// "A waits for y, held by B; B waits for x, held by A."
-std::string deadlock_sentence(const DeadlockReport& report) {
-  std::vector<std::string> edges;
-  for (const LockWaitEdge& edge : report.cycle) {
-    const LockTarget& target = edge.target;
-    const std::string what = target.key     ? spelled_short(*target.key)
-                             : target.range ? spelled(*target.range)
-                                            : std::string("a lock");
-    edges.push_back(fmt::format("{} waits for {}, {} by {}", edge.waiter.label, what,
-                                edge.queued ? "asked for before" : "held", edge.holder.label));
-  }
-  return fmt::format("{}. {}", fmt::join(edges, "; "), report.reason);
-}
-
 // Draws the lanes of one run. Every session of the script has one, in the order of the script.
 class Lanes {
  public:
@@ -333,6 +319,19 @@ std::string evidence_sentence(const Error& error, std::string_view session,
               ? fmt::format(", after {}'s snapshot at {}", self, evidence.snapshot->value)
               : fmt::format(", after {} had read it", self);
   return text + '.';
+}
+
+std::string deadlock_sentence(const DeadlockReport& report) {
+  std::vector<std::string> edges;
+  for (const LockWaitEdge& edge : report.cycle) {
+    const LockTarget& target = edge.target;
+    const std::string what = target.key     ? spelled_short(*target.key)
+                             : target.range ? spelled(*target.range)
+                                            : std::string("a lock");
+    edges.push_back(fmt::format("{} waits for {}, {} by {}", edge.waiter.label, what,
+                                edge.queued ? "asked for before" : "held", edge.holder.label));
+  }
+  return fmt::format("{}. {}", fmt::join(edges, "; "), report.reason);
 }
 
 std::string story(const Script& script, const TranscriptStyle& style) {

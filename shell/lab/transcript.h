@@ -20,6 +20,9 @@ struct TranscriptStyle {
 std::string evidence_sentence(const Error& error, std::string_view session,
                               const Playground& playground);
 
+// "A waits for y, held by B; B waits for x, held by A. ..."
+std::string deadlock_sentence(const DeadlockReport& report);
+
 // The script's name and story.
 std::string story(const Script& script, const TranscriptStyle& style);
 

@@ -15,11 +15,16 @@ thread_local Self self;
 
 }  // namespace
 
-Turns::Turns(std::vector<std::string> names) : names_(std::move(names)) {
-  for (std::size_t i = 0; i < names_.size(); ++i) slots_.emplace_back();
-  for (SessionId i = 0; i < slots_.size(); ++i) {
-    slots_[i].thread = std::thread([this, i] { work(i); });
-  }
+Turns::Turns(std::vector<std::string> names) {
+  for (std::string& name : names) add(std::move(name));
+}
+
+Turns::SessionId Turns::add(std::string name) {
+  const std::lock_guard lock(mutex_);
+  const SessionId session = slots_.size();
+  names_.push_back(std::move(name));
+  slots_.emplace_back().thread = std::thread([this, session] { work(session); });
+  return session;
 }
 
 Turns::~Turns() {
@@ -35,8 +40,8 @@ Turns::~Turns() {
 
 void Turns::work(SessionId session) {
   self = {this, session};
-  Slot& slot = slots_[session];
   std::unique_lock lock(mutex_);
+  Slot& slot = slots_[session];
   for (;;) {
     slot.turn.wait(lock, [&slot] { return slot.quit || slot.state == State::running; });
     if (slot.state != State::running) return;

@@ -49,11 +49,15 @@ class Turns final : public Observer {
 
   // `names`: the labels of the sessions' transactions.
   explicit Turns(std::vector<std::string> names);
+  // The same, to be given sessions one by one.
+  Turns() = default;
   Turns(const Turns&) = delete;
   Turns& operator=(const Turns&) = delete;
   // Precondition: all sessions are idle.
   ~Turns() override;
 
+  // One more session, from the conducting thread.
+  SessionId add(std::string name);
   // Gives an idle session a job. Returns when the job is done, or blocked.
   State run(SessionId session, std::function<void()> job);
   // Lets a woken session go on. Returns when its job is done, or blocked again.
@@ -102,8 +106,8 @@ class Turns final : public Observer {
   void wake(SessionId session);
   void await_turn(std::unique_lock<std::mutex>& lock, Slot& slot);
 
-  const std::vector<std::string> names_;
   mutable std::mutex mutex_;
+  std::deque<std::string> names_;    // by session
   std::condition_variable settled_;  // a session became idle, blocked or woken
   std::deque<Slot> slots_;           // by session
   std::vector<SessionId> woken_;

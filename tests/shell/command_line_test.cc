@@ -42,9 +42,9 @@ BOOST_AUTO_TEST_SUITE(command_line)
 BOOST_AUTO_TEST_CASE(wrong_usage_is_explained_with_exit_code_2) {
   const Workshop workshop;
   const std::vector<std::pair<std::vector<std::string>, std::string>> table{
-      {{}, "Examples:"},
       {{"lod"}, "unknown command 'lod'; did you mean load?"},
-      {{"some.db"}, "unknown command 'some.db'"},
+      {{"vreify", "some.db"}, "unknown command 'vreify'; did you mean verify?"},
+      {{"some", "words"}, "unknown command 'some'"},
       {{"load"}, "DIR is required"},
       {{"dump", "a.db", "out", "more"}, "more"},
       {{"load", "a.db", "--as", "csv"}, "csv"},

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lab/command_registry.h"
+#include "lab/shell_command.h"
 #include "tests/shell/process.h"
 
 namespace isolde::shell {
@@ -136,6 +137,38 @@ BOOST_AUTO_TEST_CASE(every_example_of_the_command_line_page_runs) {
 
 BOOST_AUTO_TEST_CASE(every_example_of_the_scripts_page_plays) {
   BOOST_TEST(check_page("scripts.md") >= 5u);
+}
+
+// What is typed stands behind a prompt; the blocks of the page are one session at the terminal.
+BOOST_AUTO_TEST_CASE(the_tour_is_what_the_shell_shows_when_it_is_typed) {
+  const Workshop workshop;
+  std::string typed;
+  std::vector<std::string> expected;
+  for (const Block& block : blocks_of("tour.md")) {
+    if (block.language != "isolde") continue;
+    for (const std::string& line : block.lines) {
+      expected.push_back(line);
+      if (const std::size_t end = line.find("]> "); end != std::string::npos) {
+        typed += line.substr(end + 3) + '\n';
+      }
+    }
+  }
+  BOOST_TEST(expected.size() > 50u);
+  const Finished finished = workshop.isolde({"--echo"}, typed);
+  BOOST_TEST(finished.code == 0, finished.err);
+  BOOST_TEST(matches(expected, 0, lines_of(finished.out), 0), finished.out);
+  const Finished played = workshop.isolde({"run", "tour.iso"});
+  BOOST_TEST(played.code == 0, played.out << played.err);
+}
+
+BOOST_AUTO_TEST_CASE(every_command_of_the_shell_is_on_the_command_line_page_with_its_example) {
+  const std::string text = page("command-line.md");
+  for (const lab::ShellCommandSpec& spec : lab::shell_command_registry()) {
+    std::string syntax = "| `";
+    for (const char c : spec.syntax) syntax += c == '|' ? std::string("\\|") : std::string(1, c);
+    BOOST_TEST_INFO(spec.word);
+    BOOST_TEST(text.find(syntax + "` |") != std::string::npos);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(the_matrix_page_is_what_the_matrix_prints) {

@@ -139,6 +139,19 @@ class Database {
   // Transaction::cancel, by id. False: no live transaction has it.
   bool cancel(TransactionId id);
 
+  // The committed versions of a key that are known now, the newest first: those in memory, and what
+  // the base holds. Empty: there is no such key, and nobody could still see one.
+  // Errors: keyspace_not_found, key_*, io_error.
+  Result<std::vector<VersionInfo>> versions(const Keyspace& keyspace, std::string_view key) const;
+
+  // To see what happens when things go wrong. Precondition of abandon() as of close(); it gives
+  // the directory up as a process that is killed would: no last checkpoint, nothing more is
+  // written; whoever opens it next recovers it.
+  void abandon() noexcept;
+  // The next sync of the log fails, once, as a dying disk's would: the database fails with it.
+  // Durability::none makes no syncs.
+  void fail_next_sync() noexcept;
+
   // An observer sees events of operations that begin after add_observer returned, and none after
   // remove_observer has. Transactions that have told it something may keep it alive until the
   // database is closed.

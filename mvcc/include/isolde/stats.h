@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,15 @@ struct Stats {
   std::uint64_t base_map_bytes = 0;
 
   std::vector<SnapshotStats> snapshots;  // live ones, oldest first
+};
+
+// One version of a key: Database::versions().
+struct VersionInfo {
+  Timestamp commit;                  // 0: not known, it was in the base before it was in memory
+  TransactionId writer;              // 0: not known, it was written before the database was opened
+  std::optional<std::string> value;  // nothing: erased
+  bool in_memory = false;
+  bool in_base = false;
 };
 
 // The outcome of Database::verify(): counts of what was read and found sound.
