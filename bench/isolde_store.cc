@@ -116,8 +116,24 @@ void IsoldeStore::settle() {
 
 IsoldeClient::IsoldeClient(IsoldeStore& store, const Workload& work, std::uint64_t seed)
     : store_(store), work_(work), picker_(store.keys(), seed) {
-  options_.isolation =
-      work.mode == Mode::repeatable_read ? Isolation::repeatable_read : Isolation::read_committed;
+  switch (work.mode) {
+    case Mode::repeatable_read:
+    case Mode::repeatable_read_pessimistic:
+      options_.isolation = Isolation::repeatable_read;
+      break;
+    case Mode::read_committed_for_update:
+    case Mode::read_committed_pessimistic:
+      options_.isolation = Isolation::read_committed;
+      break;
+    case Mode::serializable:
+    case Mode::serializable_pessimistic:
+      options_.isolation = Isolation::serializable;
+      break;
+  }
+  if (work.mode >= Mode::read_committed_pessimistic) options_.locking = Locking::pessimistic;
+  for_update_ = work.mode == Mode::read_committed_for_update ||
+                work.mode == Mode::read_committed_pessimistic ||
+                work.mode == Mode::serializable_pessimistic;
 }
 
 void IsoldeClient::step() {
@@ -133,6 +149,9 @@ void IsoldeClient::step() {
       break;
     case Operation::scan:
       scan();
+      break;
+    case Operation::lock:
+      lock();
       break;
     case Operation::update:
       update();
@@ -170,6 +189,15 @@ void IsoldeClient::scan() {
   const Key start = picker_.start(work_.count);
   check(txn->scan(store_.keyspace_, KeyRange::from(start.view()), scan, add), "scan");
   benchmark::DoNotOptimize(sum);
+  check(txn->commit(), "commit");
+}
+
+void IsoldeClient::lock() {
+  auto txn = store_.database_.begin(options_);
+  check(txn, "begin");
+  const auto value = txn->get_for_update(store_.keyspace_, picker_.one(work_).view());
+  check(value, "get for update");
+  benchmark::DoNotOptimize(touch(value->value()));
   check(txn->commit(), "commit");
 }
 
@@ -212,9 +240,8 @@ void IsoldeClient::transfer() {
 }
 
 Result<Value> IsoldeClient::get_for_write(Transaction& txn, const Key& key) {
-  const auto value = work_.mode == Mode::read_committed_for_update
-                         ? txn.get_for_update(store_.keyspace_, key.view())
-                         : txn.get(store_.keyspace_, key.view());
+  const auto value = for_update_ ? txn.get_for_update(store_.keyspace_, key.view())
+                                 : txn.get(store_.keyspace_, key.view());
   if (!value) return value.error();
   return Value(value->value());
 }

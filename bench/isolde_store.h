@@ -53,6 +53,7 @@ class IsoldeClient {
  private:
   void read();
   void scan();
+  void lock();
   void update();
   void transfer();
   Result<Value> get_for_write(Transaction& txn, const Key& key);
@@ -61,6 +62,7 @@ class IsoldeClient {
   const Workload& work_;
   Picker picker_;
   TransactionOptions options_;
+  bool for_update_ = false;
   std::uint64_t attempts_ = 0;
   std::uint64_t committed_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bench/crash_recovery.h"
+#include "bench/deadlock_chain.h"
 #include "bench/held_snapshot.h"
 #include "bench/ratios.h"
 #include "bench/stores.h"
@@ -70,6 +71,7 @@ int run(int argc, char** argv) {
   bool ratios = false;
   bool held_snapshot = false;
   std::uint64_t crash_log_megabytes = 0;
+  int deadlock_chain = 0;
   bool quick = false;
   std::uint64_t keys = 1'000'000;
   std::string directory = ".";
@@ -80,6 +82,9 @@ int run(int argc, char** argv) {
   app.add_option("--crash-recovery", crash_log_megabytes,
                  "Time to open a database after a crash with so many megabytes of log")
       ->check(CLI::Range(1, 10'000));
+  app.add_option("--deadlock-chain", deadlock_chain,
+                 "Time to find a deadlock of so many transactions")
+      ->check(CLI::Range(2, 1000));
   auto* quick_flag = app.add_flag("--quick", quick, "100,000 keys, 3 turns of 0.2 s: a rough look");
   app.add_option("--keys", keys, "Keys in each store")
       ->check(CLI::Range(100, 100'000'000))
@@ -108,6 +113,10 @@ int run(int argc, char** argv) {
   }
   if (crash_log_megabytes != 0) {
     print_crash_recovery(stores, crash_log_megabytes, options.repetitions);
+    return 0;
+  }
+  if (deadlock_chain != 0) {
+    print_deadlock_chain(stores, deadlock_chain, options.repetitions);
     return 0;
   }
   if (!ratios) {

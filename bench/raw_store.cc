@@ -97,6 +97,7 @@ void RawClient::step() {
       check(mdb_txn_renew(reader_), "renew");
       mdb_txn_reset(reader_);
       break;
+    case Operation::lock:  // nothing to lock: its one writer is alone
     case Operation::read:
       read();
       break;

@@ -14,6 +14,8 @@ std::vector<Workload> all_workloads() {
   all.push_back({"read1, 100k chains", Operation::read, 2, StoreKind::chains, 1});
   all.push_back({"read10, 100k chains", Operation::read, 2, StoreKind::chains, 10});
   all.push_back({"scan100, 100k chains", Operation::scan, 2, StoreKind::chains, 100});
+  all.push_back({"lock1, pessimistic", Operation::lock, 1, StoreKind::quiet, 1, 0,
+                 Mode::read_committed_pessimistic});
   for (const int clients : {1, 16, 64}) {
     all.push_back({"rmw1, durable", Operation::update, clients, StoreKind::durable});
   }
@@ -21,7 +23,18 @@ std::vector<Workload> all_workloads() {
                  StoreKind::durable, 2, 10, Mode::read_committed_for_update});
   all.push_back(
       {"transfer hot=10, durable, RR", Operation::transfer, 16, StoreKind::durable, 2, 10});
+  for (const auto& [name, mode] : {std::pair{"SER", Mode::serializable},
+                                   std::pair{"RC pessimistic", Mode::read_committed_pessimistic},
+                                   std::pair{"RR pessimistic", Mode::repeatable_read_pessimistic},
+                                   std::pair{"SER pessimistic", Mode::serializable_pessimistic}}) {
+    all.push_back({std::string("transfer hot=10, durable, ") + name, Operation::transfer, 16,
+                   StoreKind::durable, 2, 10, mode});
+  }
   all.push_back({"rmw1, no sync", Operation::update, 2, StoreKind::unsynced});
+  all.push_back({"rmw1, no sync, RR pessimistic", Operation::update, 2, StoreKind::unsynced, 1, 0,
+                 Mode::repeatable_read_pessimistic});
+  all.push_back({"rmw1, no sync, SER pessimistic", Operation::update, 2, StoreKind::unsynced, 1, 0,
+                 Mode::serializable_pessimistic});
   return all;
 }
 

@@ -17,10 +17,18 @@ inline constexpr std::size_t key_bytes = 16;
 inline constexpr std::size_t value_bytes = 100;
 
 // One transaction of each kind; README.md has the table.
-enum class Operation : std::uint8_t { empty, read, scan, update, transfer };
+enum class Operation : std::uint8_t { empty, read, scan, lock, update, transfer };
 
 // How Isolde runs it; raw LMDB has one way.
-enum class Mode : std::uint8_t { repeatable_read, read_committed_for_update };
+enum class Mode : std::uint8_t {
+  repeatable_read,
+  read_committed_for_update,
+  serializable,
+  // Locking as they go; those below repeatable read, and serializable ones, read for update.
+  read_committed_pessimistic,
+  repeatable_read_pessimistic,
+  serializable_pessimistic,
+};
 
 // Which copy of the data it works on, so that one workload leaves nothing behind for another.
 enum class StoreKind : std::uint8_t {

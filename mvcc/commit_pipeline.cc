@@ -78,9 +78,13 @@ CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
   Outcome outcome;
   // What the commit did not use is freed after the critical section.
   std::unique_ptr<RecentCommit> forgotten;
+  const bool saw_pessimists = is_planted(PlantedFault::flag_read_outside) && has_pessimists();
   ISOLDE_YIELD("commit: before critical section");
   MutexLock lock(mutex_);
-  if (has_pessimists() && !prepared.is_locked && !prepared.writes.empty()) {
+  const bool among_pessimists =
+      is_planted(PlantedFault::flag_read_outside) ? saw_pessimists : has_pessimists();
+  const bool must_lock = among_pessimists && !prepared.is_locked && !prepared.writes.empty();
+  if (must_lock && !is_planted(PlantedFault::judged_before_locked)) {
     outcome.kind = Outcome::Kind::lock_first;
     return outcome;
   }
@@ -88,10 +92,16 @@ CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
     outcome.kind = Outcome::Kind::prepare_again;
     return outcome;
   }
-  outcome.refusal = validate(prepared);
+  if (!is_planted(PlantedFault::judged_before_locked) || !prepared.is_locked) {
+    outcome.refusal = validate(prepared);
+  }
   if (outcome.refusal) {
     outcome.kind = Outcome::Kind::refused;
     name_culprit(*outcome.refusal);
+    return outcome;
+  }
+  if (must_lock) {
+    outcome.kind = Outcome::Kind::lock_first;
     return outcome;
   }
   if (prepared.writes.empty()) {
@@ -116,6 +126,10 @@ void CommitPipeline::pessimist_arrives() {
   std::uint64_t alive = pessimists_.load();
   while (alive != 0) {
     if (pessimists_.compare_exchange_weak(alive, alive + 1)) return;
+  }
+  if (is_planted(PlantedFault::flag_raised_outside)) {
+    pessimists_.fetch_add(1);
+    return;
   }
   MutexLock lock(mutex_);
   pessimists_.fetch_add(1);

@@ -20,6 +20,7 @@
 #include "isolde/range.h"
 #include "mvcc/interval_tree.h"
 #include "mvcc/lock_owner.h"
+#include "mvcc/planted_fault.h"
 #include "mvcc/waits_for_graph.h"
 
 namespace isolde::mvcc {
@@ -134,6 +135,10 @@ class LockTable {
   static bool are_compatible(LockMode a, LockMode b) noexcept {
     return a == LockMode::shared && b == LockMode::shared;
   }
+  static bool ignores(const LockOwner& owner, LockMode held) noexcept {
+    return is_planted(PlantedFault::shared_locks_ignored) && owner.locking == Locking::optimistic &&
+           held == LockMode::shared;
+  }
   static bool is_ahead(const LockRequest& a, const LockRequest& b) noexcept;
   static Span span_of(const LockRequest& request) noexcept {
     return request.key != nullptr ? request.key->span() : request.range->span();
@@ -147,6 +152,7 @@ class LockTable {
     const auto of_key = [&](const KeyLock& lock) {
       for (Grant* grant = lock.grants; grant != nullptr; grant = grant->next) {
         if (grant->owner == &owner || are_compatible(grant->mode, mode)) continue;
+        if (ignores(owner, grant->mode)) continue;
         if (!visit(*grant->owner, grant->mode, false)) return false;
       }
       for (LockOwner* waiter = lock.first_waiter; waiter != nullptr;
@@ -163,6 +169,7 @@ class LockTable {
     }
     ranges_.for_each_overlap(span, [&](const RangeLock& range) {
       if (range.owner == &owner || are_compatible(range.mode, mode)) return true;
+      if (ignores(owner, range.mode)) return true;
       return visit(*range.owner, range.mode, range.waiting);
     });
   }

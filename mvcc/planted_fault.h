@@ -24,6 +24,12 @@ enum class PlantedFault : std::uint8_t {
   too_old_unchecked,         // R6: answers are believed though the snapshot was given up
   newer_pin_forgotten,       // only the oldest of a transaction's cursors is respected
   ended_copies_kept,         // R8: a private write is shown though it is in what is committed
+  released_before_visible,   // C4: the next holder of a lock reads what was there before
+  flag_read_outside,         // C5: an optimist looks for pessimists before the critical section
+  flag_raised_outside,       // C5: the first pessimist arrives without the pipeline's mutex
+  judged_before_locked,      // C5: an optimist is validated, and then waits for its locks
+  shared_locks_ignored,      // C5: an optimist writes what others have locked to read it
+  gaps_not_locked,           // W3: a scan locks no range
 };
 
 #ifdef ISOLDE_YIELD_POINTS

@@ -81,7 +81,9 @@ Result<CommitPipeline::Outcome> TransactionCore::lock_and_pass(PreparedCommit& p
   using Kind = CommitPipeline::Outcome::Kind;
   const bool writes = !slot_.writes.empty();
   prepared.is_locked = is_pessimistic();
-  bool must_lock = !is_pessimistic() && writes && database_.pipeline().has_pessimists();
+  bool must_lock = !is_pessimistic() && writes && database_.pipeline().has_pessimists() &&
+                   !is_planted(PlantedFault::judged_before_locked) &&
+                   !is_planted(PlantedFault::flag_read_outside);
   for (;;) {
     if (must_lock) {
       if (auto refusal = lock_writes()) return *refusal;
@@ -90,6 +92,7 @@ Result<CommitPipeline::Outcome> TransactionCore::lock_and_pass(PreparedCommit& p
     Operation operation(*this);
     if (auto refusal = operation.refusal()) return *refusal;
     if (auto ready = prepare_read(); !ready) return ready.error();
+    if (is_planted(PlantedFault::released_before_visible)) database_.locks().release_all(locks_);
     auto passed = pass_pipeline(prepared);
     if (!passed) return passed.error();
     if (passed->kind == Kind::lock_first) {
