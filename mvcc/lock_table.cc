@@ -172,18 +172,21 @@ bool LockTable::is_covered(const LockOwner& owner, const LockAsk& ask, const Key
   });
 }
 
-bool LockTable::overlaps_own(const LockOwner& owner, const Span& span) {
+bool LockTable::overlaps_own(const LockOwner& owner, const LockAsk& ask, const KeyLock* key) {
+  const auto is_not_own = [&](const KeyLock& lock) {
+    const Grant* grant = lock.grants;
+    while (grant != nullptr && grant->owner != &owner) grant = grant->next;
+    return grant == nullptr;
+  };
+  if (key != nullptr && !is_not_own(*key)) return true;
+  const Span span = ask.span();
   if (owner.ranges_ != nullptr &&
       !ranges_.for_each_overlap(span, [&](const RangeLock& r) { return r.owner != &owner; })) {
     return true;
   }
+  if (ask.range == nullptr) return false;
   merge_pending();
-  return !keys_.for_each_overlap(span, [&](const KeyLock& key) {
-    for (const Grant* grant = key.grants; grant != nullptr; grant = grant->next) {
-      if (grant->owner == &owner) return false;
-    }
-    return true;
-  });
+  return !keys_.for_each_overlap(span, is_not_own);
 }
 
 // What stands in the way of a request.
@@ -216,7 +219,7 @@ LockTable::Obstacles LockTable::find_obstacles(LockOwner& owner, const LockAsk& 
                     });
   if (ahead.empty()) return obstacles;
   const bool holds_something = owner.grants_ != nullptr || owner.ranges_ != nullptr;
-  const bool widens = holds_something && overlaps_own(owner, span);
+  const bool widens = holds_something && overlaps_own(owner, ask, key);
   for (LockOwner* waiter : ahead) {
     bool passes = false;
     if (widens) {
@@ -276,6 +279,7 @@ LockTable::Answer LockTable::request(LockOwner& owner, const LockAsk& ask, bool 
     }
     enqueue(owner, ask, key, std::move(range), std::move(obstacles.passed));
     try {
+      if (owner.request_.told) answer.target = target_of(ask.span(), ask.range != nullptr);
       if (may_wait && limits_.strategy != DeadlockStrategy::no_wait) {
         judge_wait(owner, answer);
       } else {

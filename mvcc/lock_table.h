@@ -91,6 +91,7 @@ class LockTable {
     };
     Kind kind = Kind::granted;
     std::vector<LockWaitEdge> waits_for;     // unavailable; waits, if observed
+    LockTarget target;                       // waits, if observed
     std::unique_ptr<DeadlockReport> report;  // deadlock
     Aftermath aftermath;                     // kinds other than `waits`: call settle()
   };
@@ -189,7 +190,8 @@ class LockTable {
   struct Obstacles;
   bool is_covered(const LockOwner& owner, const LockAsk& ask, const KeyLock* key) const
       ISOLDE_REQUIRES(mutex_);
-  bool overlaps_own(const LockOwner& owner, const Span& span) ISOLDE_REQUIRES(mutex_);
+  bool overlaps_own(const LockOwner& owner, const LockAsk& ask, const KeyLock* key)
+      ISOLDE_REQUIRES(mutex_);
   Obstacles find_obstacles(LockOwner& owner, const LockAsk& ask, const KeyLock* key)
       ISOLDE_REQUIRES(mutex_);
   void enqueue(LockOwner& owner, const LockAsk& ask, KeyLock* key, std::unique_ptr<RangeLock> range,
@@ -223,7 +225,6 @@ class LockTable {
   void remove_if_idle(KeyLock& key) noexcept ISOLDE_REQUIRES(mutex_);
   void merge_pending() noexcept ISOLDE_REQUIRES(mutex_);
 
-  LockTarget target_of(const LockRequest& request) const;
   LockTarget target_of(const Span& span, bool is_range) const;
   LockWaitEdge edge(const LockOwner& waiter, const LockOwner& holder, LockMode mode,
                     bool queued) const;

@@ -1,4 +1,5 @@
 // Waiting for locks: who must not, who is told, who is woken.
+#include <new>
 #include <utility>
 
 #include "engine/yield_point.h"
@@ -195,8 +196,7 @@ LockTable::Ending LockTable::wait(LockOwner& owner, const LockAsk& ask, Answer& 
   // the queue before this waiter did, so no circle of such waits can close.
   deliver(std::exchange(answer.aftermath.wakes, nullptr));
   if (told) {
-    const LockTarget target = target_of(ask.span(), ask.range != nullptr);
-    listener_.on_block(owner, BlockEvent{target, ask.mode, answer.waits_for});
+    listener_.on_block(owner, BlockEvent{answer.target, ask.mode, answer.waits_for});
     owner.announced_.store(true);
     owner.word_.advance();
     owner.word_.wake_all();
@@ -231,7 +231,11 @@ bool LockTable::give_up(LockOwner& owner, Ending& ending) {
   {
     MutexLock lock(mutex_);
     if (!owner.request_.waiting) return false;
-    ending.waits_for = edges(owner);
+    try {
+      ending.waits_for = edges(owner);
+    } catch (const std::bad_alloc&) {
+      // The wait ends all the same; whoever asks is told that there was no memory to say more.
+    }
     end_wait(owner, LockRequest::Outcome::lock_timeout);
     grant_candidates(nullptr, aftermath);
     freed = take_freed();

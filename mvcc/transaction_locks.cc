@@ -168,6 +168,7 @@ Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Ending 
   using Outcome = LockRequest::Outcome;
   switch (ending.outcome) {
     case Outcome::lock_timeout:
+      if (ending.waits_for.empty()) return out_of_memory("telling whom it waited for");
       return lock_timeout(std::move(ending.waits_for), waited);
     case Outcome::cancelled:
       return end_while_locking(operation, cancelled({id(), options_.label}));

@@ -184,7 +184,8 @@ class Transaction {
   Locking locking() const noexcept;
   std::string_view label() const noexcept;
   bool read_only() const noexcept;
-  // What it reads at, once fixed: repeatable read and serializable, after the first operation.
+  // What it reads at, once fixed by the first operation: repeatable read, and optimistic
+  // serializable ones.
   std::optional<Timestamp> snapshot() const noexcept;
 
  private:
