@@ -11,57 +11,13 @@
 
 #include "isolde/keyspace.h"
 #include "lab/edn.h"
+#include "lab/history_fields.h"
 #include "lab/source.h"
 #include "lab/text.h"
 #include "lab/write_counts.h"
 
 namespace isolde::lab {
 namespace {
-
-enum class Field : std::uint8_t {
-  absent,
-  cause,
-  conditional,
-  count,
-  cursor,
-  event,
-  from,
-  key,
-  keyspace,
-  kind,
-  label,
-  level,
-  limited,
-  listed,
-  locking,
-  lower,
-  mode,
-  note,
-  ns,
-  reverse,
-  session,
-  snapshot,
-  ts,
-  txn,
-  untracked,
-  upper,
-  version,
-  write,
-  writers,
-  yield,
-};
-// In the order of the enumeration, which is the order of the alphabet.
-constexpr std::array<std::string_view, 30> field_names{
-    "absent",    "cause", "conditional", "count",   "cursor",  "event",    "from",    "key",
-    "keyspace",  "kind",  "label",       "level",   "limited", "listed",   "locking", "lower",
-    "mode",      "note",  "ns",          "reverse", "session", "snapshot", "ts",      "txn",
-    "untracked", "upper", "version",     "write",   "writers", "yield"};
-
-constexpr std::uint32_t bit(Field field) { return 1U << static_cast<unsigned>(field); }
-template <typename... Fields>
-constexpr std::uint32_t bits(Fields... fields) {
-  return (0U | ... | bit(fields));
-}
 
 enum class EventKind : std::uint8_t {
   history,
@@ -103,48 +59,6 @@ constexpr std::array<std::string_view, 5> write_kinds{"put", "erase", "insert", 
                                                       "compare-and-set"};
 constexpr std::array<std::string_view, 3> read_modes{"plain", "for-update", "for-share"};
 
-// An entry that a scan yielded.
-struct YieldEntry {
-  std::string key;
-  std::uint64_t from = 0;
-  std::uint64_t write = 0;
-  std::size_t column = 0;
-};
-
-// The fields of one line. Kept from line to line for its memory.
-struct Fields {
-  std::uint32_t present = 0;
-  std::array<std::size_t, field_names.size()> columns{};
-  bool absent = false;
-  bool cursor = false;
-  bool untracked = false;
-  bool conditional = false;
-  bool reverse = false;
-  bool limited = false;
-  bool listed = false;
-  std::uint64_t count = 0;
-  std::uint64_t from = 0;
-  std::uint64_t ns = 0;
-  std::uint64_t snapshot = 0;
-  std::uint64_t ts = 0;
-  std::uint64_t txn = 0;
-  std::uint64_t version = 0;
-  std::uint64_t write = 0;
-  std::string event, key, keyspace, label, level, locking, lower, upper, mode, kind, session, cause;
-  std::vector<YieldEntry> yield;
-  std::vector<std::uint64_t> writers;
-
-  void clear() {
-    present = 0;
-    absent = cursor = untracked = conditional = reverse = limited = listed = false;
-    write = 0;
-    yield.clear();
-    writers.clear();
-  }
-  bool has(Field field) const { return (present & bit(field)) != 0; }
-  std::size_t column(Field field) const { return columns[static_cast<std::size_t>(field)]; }
-};
-
 class JsonHistoryReader : public HistoryReader {
  public:
   JsonHistoryReader() : write_counts_(builder_.history) {}
@@ -158,7 +72,7 @@ class JsonHistoryReader : public HistoryReader {
     }
     if (text.find_first_not_of(" \t\r") == std::string_view::npos) return std::nullopt;
     JsonCursor cursor(text);
-    if (parse(cursor)) take(cursor);
+    if (fields_.parse(cursor)) take(cursor);
     if (!cursor.fault()) return std::nullopt;
     InputFault fault = *cursor.fault();
     fault.line = line_;
@@ -222,163 +136,6 @@ class JsonHistoryReader : public HistoryReader {
                     without->id));
   }
 
-  // Reading.
-  bool parse(JsonCursor& cursor) {
-    fields_.clear();
-    if (!cursor.open('{')) return false;
-    std::string_view name;
-    while (cursor.next_field(name)) {
-      const auto* const found = std::lower_bound(field_names.begin(), field_names.end(), name);
-      if (found == field_names.end() || *found != name) {
-        return cursor.fail(cursor.name_column(), fmt::format("unknown field {}{}", spelled(name),
-                                                             did_you_mean(name, field_names)));
-      }
-      const auto field = static_cast<Field>(found - field_names.begin());
-      if (fields_.has(field)) {
-        return cursor.fail(cursor.name_column(), fmt::format("a second field {}", spelled(name)));
-      }
-      fields_.present |= bit(field);
-      fields_.columns[static_cast<std::size_t>(field)] = cursor.column();
-      if (!parse_value(cursor, field)) return false;
-    }
-    return !cursor.has_failed() && cursor.end();
-  }
-
-  static bool text(JsonCursor& cursor, std::string& into) {
-    std::string_view view;
-    if (!cursor.string(view)) return false;
-    into.assign(view);
-    return true;
-  }
-
-  // A string, or {"hex": "..."}.
-  static bool bytes(JsonCursor& cursor, std::string& into) {
-    if (cursor.peek() != '{') return text(cursor, into);
-    const std::size_t column = cursor.column();
-    std::string_view name;
-    std::string_view digits;
-    if (!cursor.open('{') || !cursor.next_field(name)) {
-      return cursor.fail(column, R"(expected {"hex": "..."})");
-    }
-    if (name != "hex") return cursor.fail(column, R"(expected {"hex": "..."})");
-    if (!cursor.string(digits)) return false;
-    const auto decoded = from_hex(digits);
-    if (!decoded) return cursor.fail(column, "not an even number of hexadecimal digits");
-    into = *decoded;
-    if (cursor.next_field(name)) return cursor.fail(column, R"(expected {"hex": "..."})");
-    return !cursor.has_failed();
-  }
-
-  bool parse_value(JsonCursor& cursor, Field field) {
-    std::string ignored;
-    switch (field) {
-      case Field::absent:
-        return cursor.boolean(fields_.absent);
-      case Field::conditional:
-        return cursor.boolean(fields_.conditional);
-      case Field::cursor:
-        return cursor.boolean(fields_.cursor);
-      case Field::limited:
-        return cursor.boolean(fields_.limited);
-      case Field::listed:
-        return cursor.boolean(fields_.listed);
-      case Field::reverse:
-        return cursor.boolean(fields_.reverse);
-      case Field::untracked:
-        return cursor.boolean(fields_.untracked);
-      case Field::count:
-        return cursor.number(fields_.count);
-      case Field::from:
-        return cursor.number(fields_.from);
-      case Field::ns:
-        return cursor.number(fields_.ns);
-      case Field::snapshot:
-        return cursor.number(fields_.snapshot);
-      case Field::ts:
-        return cursor.number(fields_.ts);
-      case Field::txn:
-        return cursor.number(fields_.txn);
-      case Field::version:
-        return cursor.number(fields_.version);
-      case Field::write:
-        return cursor.number(fields_.write);
-      case Field::event:
-        return text(cursor, fields_.event);
-      case Field::cause:
-        return text(cursor, fields_.cause);
-      case Field::kind:
-        return text(cursor, fields_.kind);
-      case Field::level:
-        return text(cursor, fields_.level);
-      case Field::locking:
-        return text(cursor, fields_.locking);
-      case Field::mode:
-        return text(cursor, fields_.mode);
-      case Field::note:
-        return text(cursor, ignored);
-      case Field::key:
-        return bytes(cursor, fields_.key);
-      case Field::keyspace:
-        return bytes(cursor, fields_.keyspace);
-      case Field::label:
-        return bytes(cursor, fields_.label);
-      case Field::session:
-        return bytes(cursor, fields_.session);
-      case Field::lower:
-        return bytes(cursor, fields_.lower);
-      case Field::upper:
-        return bytes(cursor, fields_.upper);
-      case Field::writers:
-        return parse_writers(cursor);
-      case Field::yield:
-        return parse_yield(cursor);
-    }
-    return false;
-  }
-
-  bool parse_writers(JsonCursor& cursor) {
-    if (!cursor.open('[')) return false;
-    while (cursor.next_element()) {
-      std::uint64_t writer = 0;
-      if (!cursor.number(writer)) return false;
-      fields_.writers.push_back(writer);
-    }
-    return !cursor.has_failed();
-  }
-
-  bool parse_yield(JsonCursor& cursor) {
-    if (!cursor.open('[')) return false;
-    while (cursor.next_element()) {
-      YieldEntry entry;
-      entry.column = cursor.column();
-      bool has_key = false;
-      bool has_from = false;
-      std::string_view name;
-      if (!cursor.open('{')) return false;
-      while (cursor.next_field(name)) {
-        bool good = false;
-        if (name == "key") {
-          good = bytes(cursor, entry.key);
-          has_key = true;
-        } else if (name == "from") {
-          good = cursor.number(entry.from);
-          has_from = true;
-        } else if (name == "write") {
-          good = cursor.number(entry.write);
-        } else {
-          cursor.fail(entry.column, fmt::format("unknown field {} of an entry", spelled(name)));
-        }
-        if (!good) return false;
-      }
-      if (cursor.has_failed()) return false;
-      if (!has_key || !has_from) {
-        return cursor.fail(entry.column, R"(an entry needs "key" and "from")");
-      }
-      fields_.yield.push_back(std::move(entry));
-    }
-    return !cursor.has_failed();
-  }
-
   // Understanding.
   bool take(JsonCursor& cursor) {
     if (!fields_.has(Field::event)) return cursor.fail(1, R"(no "event")");
@@ -422,14 +179,14 @@ class JsonHistoryReader : public HistoryReader {
 
   bool check_fields(JsonCursor& cursor, const EventShape& shape) {
     const std::uint32_t allowed = shape.required | shape.optional | bits(Field::event, Field::note);
-    for (std::size_t i = 0; i < field_names.size(); ++i) {
+    for (std::size_t i = 0; i < history_field_names.size(); ++i) {
       const auto field = static_cast<Field>(i);
       if ((shape.required & bit(field)) != 0 && !fields_.has(field)) {
-        return cursor.fail(1, fmt::format("a {} needs \"{}\"", shape.name, field_names[i]));
+        return cursor.fail(1, fmt::format("a {} needs \"{}\"", shape.name, history_field_names[i]));
       }
       if (fields_.has(field) && (allowed & bit(field)) == 0) {
-        return cursor.fail(fields_.column(field),
-                           fmt::format("\"{}\" means nothing in a {}", field_names[i], shape.name));
+        return cursor.fail(fields_.column(field), fmt::format("\"{}\" means nothing in a {}",
+                                                              history_field_names[i], shape.name));
       }
     }
     if (fields_.has(Field::key) && fields_.key.empty()) {
@@ -661,7 +418,7 @@ class JsonHistoryReader : public HistoryReader {
 
   HistoryBuilder builder_;
   WriteCounts write_counts_;
-  Fields fields_;
+  HistoryFields fields_;
   std::vector<Pending> pending_;
   std::uint64_t line_ = 0;
 };
