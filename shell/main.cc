@@ -27,6 +27,7 @@ constexpr const char* examples = R"(Examples:
   isolde bank.db                            the same on a database that stays
   isolde run lost-update --level all        see it happen, and see what prevents it
   isolde run my-script.iso --level rc       play a script of your own, check what it expects
+  isolde demo                               the catalogue: anomalies, deadlocks, interview classics
   isolde matrix                             every phenomenon at every level, played now
   isolde load bank.db accounts.tsv --keyspace accounts
   isolde dump bank.db --keyspace accounts --as jsonl
@@ -43,6 +44,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   app.require_subcommand(0, 1);
   add_interactive_shell(app, invocation);
   add_run_command(app, invocation);
+  add_demo_command(app, invocation);
   add_matrix_command(app, invocation);
   add_check_command(app, invocation);
   add_load_command(app, invocation);

@@ -1,0 +1,21 @@
+// docs/anomalies.md: the catalogue as a page, played as it is written.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "lab/catalogue.h"
+#include "lab/runner.h"
+
+namespace isolde::lab {
+
+// Plays every schedule of the entries in every cell. The same entries give the same page.
+std::variant<std::string, PlayFailure> catalogue_page(const std::vector<CatalogueEntry>& entries,
+                                                      const std::function<bool()>& stop = {});
+
+// What came of a play, in a few words: "**lost-update**", "B waits; B: deadlock", "serializable".
+std::string summary(const Play& play);
+
+}  // namespace isolde::lab
