@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -152,22 +153,42 @@ class Narration {
     return exit_ok;
   }
 
+  // What came of the first schedule at each level, in both modes.
   int show_all_cells() {
     const std::size_t schedule = entry_.plays.front().schedule;
-    std::vector<lab::Play> plays;
+    const std::string which = entry_.script.schedules.size() > 1
+                                  ? fmt::format(", schedule {}", schedule + 1)
+                                  : std::string();
+    print('\n' + bold("At every level" + which, style_) + "\n\n");
+    print_row({"", "optimistic", "pessimistic"});
     for (const Isolation level : lab::all_levels) {
+      std::array<std::string, 3> row{std::string(name(level)), "", ""};
       for (const Locking locking : lab::all_lockings) {
-        auto result =
+        const auto result =
             lab::play(entry_.script, schedule, {level, locking}, *playground_, interrupted);
         if (const auto* failure = std::get_if<lab::PlayFailure>(&result)) {
           return report(failure->error, entry_.name);
         }
-        plays.push_back(std::move(std::get<lab::Play>(result)));
-        failed_ += plays.back().failed();
+        const lab::Play& play = std::get<lab::Play>(result);
+        row[1 + static_cast<std::size_t>(locking)] = lab::summary(play);
+        failed_ += play.failed();
       }
+      print_row(row);
     }
-    print(lab::cell_table(plays, style_));
     return exit_ok;
+  }
+
+  void print_row(const std::array<std::string, 3>& row) const {
+    constexpr std::size_t levels = 20;  // "  read-uncommitted  "
+    const std::size_t width = (style_.width - levels) / 2;
+    const auto left = lab::wrapped(row[1], width - 1);
+    const auto right = lab::wrapped(row[2], width);
+    for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {
+      std::string line = lab::padded(i == 0 ? "  " + row[0] : "", levels) +
+                         lab::padded(i < left.size() ? left[i] : "", width) +
+                         (i < right.size() ? right[i] : "");
+      print(line.erase(line.find_last_not_of(' ') + 1) + '\n');
+    }
   }
 
   void paragraph(std::string_view heading, const std::string& text) const {

@@ -48,7 +48,7 @@ class Page {
   std::variant<std::string, PlayFailure> write(const std::vector<CatalogueEntry>& entries) {
     text_ = std::string(introduction) + index(entries);
     for (const CatalogueGroup group : all_catalogue_groups) {
-      text_ += fmt::format("\n# {}\n", heading(group));
+      text_ += fmt::format("\n## {}\n", heading(group));
       for (const CatalogueEntry& entry : entries) {
         if (entry.group == group && !write(entry)) return std::move(*failure_);
       }
@@ -58,7 +58,7 @@ class Page {
 
  private:
   bool write(const CatalogueEntry& entry) {
-    text_ += fmt::format("\n## {}\n\n*{}*\n\n", entry.name, entry.question);
+    text_ += fmt::format("\n### {}\n\n*{}*\n\n", entry.name, entry.question);
     for (const std::string& line : entry.script.story) text_ += line + '\n';
     if (!write_lanes(entry)) return false;
     write_paragraph("What to notice", entry.notice);
@@ -100,17 +100,18 @@ class Page {
     for (std::size_t i = 0; i < CellSet::cell_count; ++i) {
       const auto run = played(entry, schedule, Cell::at(i));
       if (!run) return false;
-      cells.push_back(summary(*run));
+      cells.push_back(summary(*run, "**"));
     }
     const std::string title = entry.schedule_title(schedule);
-    text_ += '\n';
-    if (!title.empty()) text_ += fmt::format("*{}* ", title);
+    const std::string lead = title.empty() ? "" : fmt::format("*{}*", title);
     if (std::all_of(cells.begin(), cells.end(),
                     [&](const std::string& cell) { return cell == cells.front(); })) {
-      text_ += fmt::format("At every level, in both modes: {}.\n", cells.front());
+      text_ += fmt::format("\n{}{}At every level, in both modes: {}.\n", lead,
+                           lead.empty() ? "" : " ", cells.front());
       return true;
     }
-    text_ += "\n\n| | optimistic | pessimistic |\n|---|---|---|\n";
+    if (!lead.empty()) text_ += '\n' + lead + '\n';
+    text_ += "\n| | optimistic | pessimistic |\n|---|---|---|\n";
     for (std::size_t i = 0; i < cells.size(); i += all_lockings.size()) {
       text_ += fmt::format("| {} | {} | {} |\n", name(Cell::at(i).level), cells[i], cells[i + 1]);
     }
@@ -125,10 +126,10 @@ class Page {
 
 }  // namespace
 
-std::string summary(const Play& play) {
+std::string summary(const Play& play, std::string_view mark) {
   std::vector<std::string> parts;
   for (const Phenomenon phenomenon : play.verdict.phenomena()) {
-    parts.push_back(fmt::format("**{}**", name(phenomenon)));
+    parts.push_back(fmt::format("{0}{1}{0}", mark, name(phenomenon)));
   }
   std::set<std::string> waiters;
   for (const StepRecord& record : play.steps) {

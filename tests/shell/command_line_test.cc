@@ -53,6 +53,8 @@ BOOST_AUTO_TEST_CASE(wrong_usage_is_explained_with_exit_code_2) {
       {{"run", "lost-update", "--locking", "hopeful"}, "hopeful"},
       {{"run", "lost-update", "--color", "blue"}, "blue"},
       {{"run", "lost-updat"}, "did you mean lost-update?"},
+      {{"demo", "lost-updat"}, "no entry 'lost-updat'; did you mean lost-update?"},
+      {{"demo", "lost-update", "--level", "strong"}, "strong"},
       {{"run", "dir/missing.iso"}, "cannot read dir/missing.iso"},
       {{"run", "."}, "Is a directory"},
       {{"run", "lost-update", "--keyspace", "x"}, "--database"},
@@ -73,7 +75,7 @@ BOOST_AUTO_TEST_CASE(help_and_version_are_no_errors) {
   BOOST_TEST(workshop.isolde({"--version"}).out.starts_with("isolde 0."));
   BOOST_TEST(workshop.isolde({"--version"}).code == 0);
   for (const std::string command :
-       {"", "run", "matrix", "load", "dump", "stat", "verify", "backup"}) {
+       {"", "run", "demo", "matrix", "load", "dump", "stat", "verify", "backup"}) {
     std::vector<std::string> arguments{"--help"};
     if (!command.empty()) arguments.insert(arguments.begin(), command);
     const Finished finished = workshop.isolde(arguments);
@@ -187,6 +189,58 @@ BOOST_AUTO_TEST_CASE(shipped_scripts_play_at_every_level_as_in_their_transcripts
     }
     BOOST_TEST(last_line(finished.out).ends_with(" passed, 0 failed"));
     BOOST_TEST(workshop.bash("ls -A").out == "");  // no temporary database stays behind
+  }
+}
+
+BOOST_AUTO_TEST_CASE(demo_lists_the_catalogue_by_group) {
+  const Workshop workshop;
+  const Finished finished = workshop.isolde({"demo"});
+  BOOST_TEST(finished.code == 0, finished.err);
+  std::size_t last = 0;
+  for (const std::string part :
+       {"Phenomena", "\n  lost-update ", "\nDeadlocks\n", "\n  deadlock-of-two ",
+        "\nFrom the interview room", "\n  bank-transfer ", "`isolde demo bank-transfer`"}) {
+    const std::size_t at = finished.out.find(part);
+    BOOST_TEST_INFO(part);
+    BOOST_TEST((at != std::string::npos && (at > last || last == 0)));
+    last = at;
+  }
+  const auto json = nlohmann::json::parse(workshop.isolde({"demo", "--format", "json"}).out);
+  BOOST_TEST(json.at("entries").size() == lab::shipped_scripts().size());
+}
+
+BOOST_AUTO_TEST_CASE(demo_tells_an_entry_from_its_question_to_the_next_command) {
+  const Workshop workshop;
+  for (const lab::ShippedScript& script : lab::shipped_scripts()) {
+    const std::string name(script.name.substr(0, script.name.rfind('.')));
+    const Finished finished = workshop.isolde({"demo", name});
+    BOOST_TEST_INFO(name);
+    BOOST_TEST(finished.code == 0);
+    std::size_t last = 0;
+    for (const std::string part :
+         {"?\n", "───", "verdict: ", "What to notice\n", "What prevents it\n", "What that costs\n",
+          "When one would tolerate it\n", "At every level", "\nNext\n"}) {
+      const std::size_t at = finished.out.find(part, last);
+      BOOST_TEST_INFO(part);
+      BOOST_REQUIRE(at != std::string::npos);
+      last = at;
+    }
+    std::istringstream lines(finished.out);
+    for (std::string line; std::getline(lines, line);) {
+      BOOST_TEST(lab::display_width(line) <= 80u);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(demo_plays_the_cells_that_are_asked_for_and_knows_aliases) {
+  const Workshop workshop;
+  const std::string dirty = workshop.isolde({"demo", "dirty-read", "--level", "ser"}).out;
+  BOOST_TEST(dirty.find("aborted-read.iso · serializable optimistic") != std::string::npos);
+  BOOST_TEST(dirty.find("· read-uncommitted") == std::string::npos);
+  const std::string both = workshop.isolde({"demo", "bank-transfer", "--locking", "all"}).out;
+  for (const std::string title :
+       {"schedule 1 · repeatable-read optimistic", "schedule 2 · repeatable-read pessimistic"}) {
+    BOOST_TEST(both.find(title) != std::string::npos);
   }
 }
 

@@ -186,6 +186,25 @@ BOOST_AUTO_TEST_CASE(the_matrix_page_is_what_the_matrix_prints) {
   BOOST_TEST(text.substr(table) == finished.out);
 }
 
+BOOST_AUTO_TEST_CASE(the_page_of_anomalies_is_what_the_catalogue_prints) {
+  const Workshop workshop;
+  const Finished finished = workshop.isolde({"demo", "--format", "markdown"});
+  BOOST_TEST(finished.code == 0, finished.err);
+  if (std::getenv("ISOLDE_UPDATE_TRANSCRIPTS") != nullptr) {
+    test::write_file(std::filesystem::path(ISOLDE_SOURCE_DIR) / "docs" / "anomalies.md",
+                     finished.out);
+  }
+  BOOST_TEST((page("anomalies.md") == finished.out));
+}
+
+BOOST_AUTO_TEST_CASE(every_command_of_the_page_of_anomalies_runs) {
+  BOOST_TEST(check_page("anomalies.md") >= 36u);
+}
+
+BOOST_AUTO_TEST_CASE(every_command_of_the_interview_page_runs) {
+  BOOST_TEST(check_page("interview.md") >= 15u);
+}
+
 BOOST_AUTO_TEST_CASE(every_command_is_on_the_scripts_page_with_syntax_and_example) {
   const std::string text = page("scripts.md");
   const auto in_table = [](std::string_view code) {
