@@ -94,7 +94,7 @@ void TransactionCore::track_scan(const Keyspace& keyspace, const ObservedScan& o
   if (validated && !range.empty()) {
     reads_.add_range({keyspace.id(), range.lower, range.upper, snapshot_});
   }
-  if (!database_.is_observed()) return;
+  if (!database_.is_observed() || options.lock_wait == LockWait::skip_locked) return;
   id();
   events_.push_back(
       [this, keyspace = keyspace.id(), observed, options, snapshot = Timestamp{snapshot_}](

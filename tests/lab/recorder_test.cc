@@ -32,6 +32,36 @@ std::string names(const Verdict& verdict) {
 
 BOOST_AUTO_TEST_SUITE(recorder)
 
+BOOST_AUTO_TEST_CASE(a_scan_that_skips_what_is_locked_claims_nothing_about_it) {
+  Recording run;
+  run.database.put("job/1", "ready");
+  run.database.put("job/2", "ready");
+  const TransactionOptions worker{.isolation = Isolation::read_committed,
+                                  .locking = Locking::pessimistic};
+  auto a = must(run.database->begin(worker));
+  auto b = must(run.database->begin(worker));
+  ScanOptions take;
+  take.limit = 1;
+  take.mode = ReadMode::for_update;
+  take.lock_wait = LockWait::skip_locked;
+  std::string taken;
+  const auto note = [&taken](std::string_view key, std::string_view) {
+    taken += std::string(key) + ' ';
+  };
+  must(a.scan(run.keyspace(), KeyRange::all(), take, note));
+  must(b.scan(run.keyspace(), KeyRange::all(), take, note));
+  BOOST_TEST(taken == "job/1 job/2 ");
+  must(a.erase(run.keyspace(), "job/1"));
+  must(b.erase(run.keyspace(), "job/2"));
+  must(a.commit());
+  must(b.commit());
+  // B did not see job/1, but not because it was not there.
+  const Verdict verdict = check(run.recorder->history());
+  BOOST_TEST(names(verdict) == "");
+  BOOST_TEST(verdict.broken_promises.empty());
+  BOOST_TEST(verdict.strictly_serializable);
+}
+
 BOOST_AUTO_TEST_CASE(a_lost_update_at_read_committed_is_recorded_and_named) {
   Recording run;
   run.database.put("x", "1");

@@ -47,8 +47,8 @@ struct ReadEvent {
   bool before_write = false;
 };
 
-// One finished scan: what was observed, and what was yielded (a ReadEvent for each entry came
-// before it).
+// One finished scan, after a ReadEvent for each entry that it yielded. Not told of scans with
+// skip_locked: they have observed their entries only, and not the gaps in between.
 struct ScanEvent {
   std::string_view keyspace;
   const KeyRange& observed;  // up to the last key returned when limited, else the whole range
