@@ -178,20 +178,20 @@ BOOST_AUTO_TEST_CASE(no_garbage_makes_the_parser_fall_over_and_every_error_names
   const std::uint64_t seed = isolde::test::seed();
   Garbage garbage(seed);
   std::size_t scripts = 0;
-  const std::size_t rounds = isolde::test::rounds(60'000);
-  for (std::size_t round = 0; round < rounds; ++round) {
+  isolde::test::Fuzzing fuzzing(60'000);
+  for (; fuzzing.goes_on(); fuzzing.next()) {
     const std::string text = garbage.next();
     const ParsedScript result = parse_script("fuzz.iso", text);
     scripts += result.script.has_value() ? 1 : 0;
     const std::string complaint = complaint_about(result);
     if (!complaint.empty()) {
-      BOOST_FAIL(complaint << " in round " << round << " of ISOLDE_SEED=" << seed << ":\n"
+      BOOST_FAIL(complaint << " in round " << fuzzing.round() << " of ISOLDE_SEED=" << seed << ":\n"
                            << printable(text));
     }
   }
   // Some mutants are still scripts, most are not: both ways were taken.
-  BOOST_TEST(scripts > rounds / 100);
-  BOOST_TEST(scripts < rounds / 2);
+  BOOST_TEST(scripts > fuzzing.round() / 100);
+  BOOST_TEST(scripts < fuzzing.round() / 2);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

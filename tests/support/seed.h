@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <random>
@@ -33,6 +34,29 @@ inline std::size_t scale() {
 inline std::size_t rounds(std::size_t count) {
   return std::max<std::size_t>(1, (sanitized ? count / 10 : count) * scale());
 }
+
+// The rounds of a fuzzer: `rounds(count)` of them, and on until ISOLDE_FUZZ_SECONDS (default 0)
+// have passed; the checks before a landing give each fuzzer a minute.
+//   for (Fuzzing fuzzing(20'000); fuzzing.goes_on(); fuzzing.next()) ... fuzzing.round() ...
+class Fuzzing {
+ public:
+  explicit Fuzzing(std::size_t count) : least_(rounds(count)) {
+    const char* given = std::getenv("ISOLDE_FUZZ_SECONDS");
+    if (given != nullptr) until_ += std::chrono::seconds(std::strtoul(given, nullptr, 10));
+  }
+  ~Fuzzing() { BOOST_TEST_MESSAGE(round_ << " rounds"); }
+  Fuzzing(const Fuzzing&) = delete;
+  Fuzzing& operator=(const Fuzzing&) = delete;
+
+  bool goes_on() const { return round_ < least_ || std::chrono::steady_clock::now() < until_; }
+  void next() { ++round_; }
+  std::size_t round() const { return round_; }
+
+ private:
+  std::size_t least_;
+  std::size_t round_ = 0;
+  std::chrono::steady_clock::time_point until_ = std::chrono::steady_clock::now();
+};
 
 // One seed out of another, for the i-th round of a test.
 inline std::uint64_t derive(std::uint64_t seed, std::uint64_t i) {
