@@ -262,12 +262,15 @@ BOOST_AUTO_TEST_CASE(runs_of_one_level_show_what_it_admits_and_nothing_else) {
     for (const Isolation level : all_isolations) {
       bool found = false;
       for (std::size_t round = 0; round < 6 * scale(); ++round) {
-        const Verdict verdict = check(recorded({derive(start, round), {level}, {locking}}));
+        const History history = recorded({derive(start, round), {level}, {locking}});
+        const Verdict verdict = check(history);
         BOOST_TEST((verdict.strongest && *verdict.strongest >= level),
                    "ISOLDE_SEED=" << start << " at " << name(level) << " round " << round << ": "
                                   << broken_text(verdict));
         for (const Phenomenon phenomenon : verdict.phenomena()) {
-          BOOST_TEST((phenomenon != Phenomenon::stale_read));
+          BOOST_TEST((phenomenon != Phenomenon::stale_read),
+                     "ISOLDE_SEED=" << start << " at " << name(level) << " round " << round << ": "
+                                    << broken_text(verdict));
         }
         found = found || !verdict.anomalies.empty();
       }
