@@ -39,6 +39,7 @@ class CursorCore {
   std::uint64_t snapshot_;
   std::optional<MergedScan> scan_;
   std::size_t yielded_ = 0;
+  std::size_t hidden_ = 0;  // since the last step that was told to observers
   bool at_end_ = false;
   std::string key_;
   std::string value_;

@@ -144,8 +144,19 @@ MergedScan::Step MergedScan::next_merged() {
     consumed_ = fronts;
     if (fronts == from_base && !reverse_) leave_to_base();
     if (resolve(fronts)) return Step::entry;
+    if (tells_hidden_ && is_hidden(fronts)) {
+      const OverlayEntry& top = overlay_[overlay_at_];
+      item_ = {key_of(fronts), {}, top.writer, 0, true, top.sequence};
+      return Step::hidden;
+    }
     item_.key = key_of(fronts);
   }
+}
+
+bool MergedScan::is_hidden(unsigned fronts) const {
+  if ((fronts & from_overlay) == 0) return false;
+  const OverlayEntry& top = overlay_[overlay_at_];
+  return !top.value && !top.delta && top.sequence != OverlayEntry::own;
 }
 
 void MergedScan::leave_to_base() {

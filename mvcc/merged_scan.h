@@ -32,6 +32,8 @@ inline KeyRange observed_until(const KeyRange& range, bool reverse, std::string_
 
 // A private write in the range of a scan.
 struct OverlayEntry {
+  static constexpr std::uint64_t own = ~std::uint64_t{0};  // as sequence: always on top
+
   std::string key;
   std::optional<std::string> value;   // nothing: erased
   std::optional<std::int64_t> delta;  // instead: to be added to what lies below
@@ -57,7 +59,7 @@ class MergedScan {
     bool is_private = false;     // uncommitted: `commit` means nothing
     std::uint64_t sequence = 0;  // of the private write
   };
-  enum class Step : std::uint8_t { entry, end, failed };
+  enum class Step : std::uint8_t { entry, end, failed, hidden };
 
   MergedScan(VersionStore& store, KeyspaceId keyspace, KeyRange range, bool reverse,
              std::uint64_t snapshot, std::vector<OverlayEntry> overlay,
@@ -65,6 +67,9 @@ class MergedScan {
 
   // The snapshot sees nothing of the base's keyspace: call it before attach().
   void leave_out_base() noexcept { without_base_ = true; }
+  // next() then also answers `hidden`, for a key that is not there because another's uncommitted
+  // write has erased it: item() tells whose.
+  void tell_hidden() noexcept { tells_hidden_ = true; }
   // Binds to the view. `view_serial` changes with each renewal of the view.
   Result<void> attach(const engine::Base& base, engine::BaseView& view, std::uint64_t view_serial);
   // Moves to the next entry. Its views are valid until the next call and while the slot is busy.
@@ -78,7 +83,7 @@ class MergedScan {
     }
     return next_merged();
   }
-  // Precondition: the last next() answered entry, or failed.
+  // Precondition: the last next() answered entry or hidden.
   const Item& item() const noexcept { return item_; }
   Error error() const { return base_->read_error(base_at_.failure); }
   // Before the slot is left, if the scan goes on in a later operation: remembers where it was.
@@ -112,6 +117,7 @@ class MergedScan {
   std::string_view key_of(unsigned fronts) const;
   // Sets item_ to what the snapshot sees of the first key; false: nothing.
   bool resolve(unsigned fronts);
+  bool is_hidden(unsigned fronts) const;
   bool resolve_committed(unsigned fronts);
 
   VersionStore& store_;
@@ -130,6 +136,7 @@ class MergedScan {
   Position base_at_;
   bool base_live_ = false;
   bool without_base_ = false;
+  bool tells_hidden_ = false;
   Chain* chain_ = nullptr;
   unsigned consumed_ = 0;
   // Forward, and the base alone answers below `base_until_`: the first key of the other layers or

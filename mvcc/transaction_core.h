@@ -160,10 +160,14 @@ class TransactionCore {
   struct ObservedScan {
     KeyRange range;
     std::size_t yielded = 0;
+    std::size_t hidden = 0;
     bool limited = false;
     bool cursor = false;
   };
   void track_entry(const Keyspace& keyspace, const MergedScan::Item& item,
+                   const ScanOptions& options, bool cursor);
+  // Of a key that is not there for a dirty reader: observers are told who has erased it.
+  void tell_hidden(const Keyspace& keyspace, const MergedScan::Item& item,
                    const ScanOptions& options, bool cursor);
   void track_scan(const Keyspace& keyspace, const ObservedScan& observed,
                   const ScanOptions& options);

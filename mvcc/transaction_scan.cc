@@ -19,7 +19,7 @@ std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const Ke
   std::vector<WriteSet::Copy> own;
   if (!slot_.writes.empty()) slot_.writes.copy_range(keyspace, range.lower, range.upper, own);
   for (WriteSet::Copy& copy : own) {
-    copy.sequence = ~std::uint64_t{0};  // own writes are always seen
+    copy.sequence = OverlayEntry::own;
     add(copy, id());
   }
   for (WriteSet::Copy& other : others) {
@@ -65,9 +65,11 @@ Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const Ke
     reads_for_update_ = true;
     pin_snapshot();
   }
+  const bool dirty = !others.empty();
   MergedScan scan(database_.store(), keyspace.id(), range, options.reverse, snapshot_,
                   overlay(keyspace.id(), range, std::move(others)), std::move(slot_.cursor));
   if (database_.catalog().state(keyspace.id())->is_loaded_after(snapshot_)) scan.leave_out_base();
+  if (dirty && database_.is_observed()) scan.tell_hidden();
   if (auto attached = scan.attach(database_.base(), slot_.view, slot_.view_serial); !attached) {
     return attached.error();
   }
@@ -87,6 +89,12 @@ void TransactionCore::track_entry(const Keyspace& keyspace, const MergedScan::It
   }
 }
 
+void TransactionCore::tell_hidden(const Keyspace& keyspace, const MergedScan::Item& item,
+                                  const ScanOptions& options, bool cursor) {
+  tell_read(keyspace, item.key, Seen{std::nullopt, item.writer, std::nullopt, item.sequence},
+            {options.mode, options.tracked, cursor, false});
+}
+
 void TransactionCore::track_scan(const Keyspace& keyspace, const ObservedScan& observed,
                                  const ScanOptions& options) {
   const bool validated = remembers_reads() && (options.tracked || options.mode != ReadMode::plain);
@@ -96,13 +104,13 @@ void TransactionCore::track_scan(const Keyspace& keyspace, const ObservedScan& o
   }
   if (!database_.is_observed() || options.lock_wait == LockWait::skip_locked) return;
   id();
-  events_.push_back(
-      [this, keyspace = keyspace.id(), observed, options, snapshot = Timestamp{snapshot_}](
-          Observer& observer, const EventTransaction& self) {
-        observer.on_scan(self, ScanEvent{name_of(keyspace), observed.range, options.reverse,
-                                         observed.yielded, options.mode, options.tracked, snapshot,
-                                         observed.limited, observed.cursor});
-      });
+  events_.push_back([this, keyspace = keyspace.id(), observed, options,
+                     snapshot = Timestamp{snapshot_}](Observer& observer,
+                                                      const EventTransaction& self) {
+    observer.on_scan(self, ScanEvent{name_of(keyspace), observed.range, options.reverse,
+                                     observed.yielded, observed.hidden, options.mode,
+                                     options.tracked, snapshot, observed.limited, observed.cursor});
+  });
 }
 
 Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRange& range,
@@ -122,6 +130,7 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
   const bool watched = options.mode != ReadMode::plain || database_.is_observed();
   const bool validated = watched || remembers_reads();
   std::size_t visited = 0;
+  std::size_t hidden = 0;
   std::optional<KeyRange> observed;
   if (limit == 0) observed = KeyRange{range.lower, range.lower};
   while (visited < limit) {
@@ -130,6 +139,11 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
     if (slot_.is_too_old()) return *check_snapshot();
     if (step == MergedScan::Step::end) break;
     const MergedScan::Item& item = scan->item();
+    if (step == MergedScan::Step::hidden) {
+      tell_hidden(keyspace, item, options, false);
+      ++hidden;
+      continue;
+    }
     if (!skipped.empty() && skipped.contains(item.key)) continue;
     ++visited;
     if (watched) track_entry(keyspace, item, options, false);
@@ -139,7 +153,8 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
     } catch (...) {
       // Whoever leaves by an exception has seen what it has seen.
       observed_ = std::max(observed_, scan->observed());
-      track_scan(keyspace, {observed_until(range, options.reverse, item.key), visited, true, false},
+      track_scan(keyspace,
+                 {observed_until(range, options.reverse, item.key), visited, hidden, true, false},
                  options);
       throw;
     }
@@ -150,7 +165,7 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
   }
   observed_ = std::max(observed_, scan->observed());
   slot_.cursor = scan->take_cursor();
-  track_scan(keyspace, {observed ? *observed : range, visited, observed.has_value(), false},
+  track_scan(keyspace, {observed ? *observed : range, visited, hidden, observed.has_value(), false},
              options);
   return visited;
 }
@@ -250,7 +265,11 @@ Result<std::optional<Entry>> CursorCore::step_locking(Operation& operation) {
 Result<std::optional<Entry>> CursorCore::step() {
   const MergedScan::Item* item = nullptr;
   if (yielded_ < options_.limit.value_or(~std::size_t{0})) {
-    const MergedScan::Step step = scan_->next();
+    MergedScan::Step step = scan_->next();
+    for (; step == MergedScan::Step::hidden; step = scan_->next()) {
+      transaction_.tell_hidden(keyspace_, scan_->item(), options_, true);
+      ++hidden_;
+    }
     if (step == MergedScan::Step::failed) return scan_->error();
     if (step == MergedScan::Step::entry) item = &scan_->item();
   }
@@ -288,9 +307,10 @@ void CursorCore::track(const MergedScan::Item* item) {
     at_end_ = true;
     if (limited) return;
   }
-  transaction_.track_scan(
-      keyspace_, {std::move(observed), item != nullptr ? std::size_t{1} : 0, item != nullptr, true},
-      options_);
+  transaction_.track_scan(keyspace_,
+                          {std::move(observed), item != nullptr ? std::size_t{1} : 0,
+                           std::exchange(hidden_, 0), item != nullptr, true},
+                          options_);
 }
 
 }  // namespace isolde::mvcc

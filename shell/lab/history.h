@@ -52,7 +52,8 @@ struct HistoryOperation {
   std::uint64_t at = 0;    // place in the order of all events
 };
 
-// What one scan observed. The entries that it yielded are the reads before it, `yielded` of them.
+// What one scan observed. The entries that it yielded are the reads before it, `yielded` of them;
+// absent ones among them are keys that it found erased by somebody who had not committed.
 struct HistoryRange {
   std::string keyspace;
   std::string lower;

@@ -156,6 +156,8 @@ bool HistoryFields::parse_yield(JsonCursor& line) {
         has_from = true;
       } else if (name == "write") {
         good = line.number(entry.write);
+      } else if (name == "absent") {
+        good = line.boolean(entry.absent);
       } else {
         line.fail(entry.column, fmt::format("unknown field {} of an entry", spelled(name)));
       }

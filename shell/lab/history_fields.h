@@ -58,9 +58,10 @@ constexpr std::uint32_t bits(Fields... fields) {
   return (0U | ... | bit(fields));
 }
 
-// An entry that a scan yielded.
+// An entry that a scan yielded, or a key that it found erased.
 struct YieldEntry {
   std::string key;
+  bool absent = false;
   std::uint64_t from = 0;
   std::uint64_t write = 0;
   std::size_t column = 0;

@@ -334,6 +334,7 @@ class JsonHistoryReader : public HistoryReader {
       HistoryOperation read = scan;
       read.kind = HistoryOperation::Kind::read;
       read.yielded = true;
+      read.absent = entry.absent;
       read.target = builder_.key(fields_.keyspace, entry.key);
       if (!resolve(cursor, entry.from, entry.write, read.target, entry.column, read.version)) {
         return false;

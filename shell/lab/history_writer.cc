@@ -202,6 +202,7 @@ class Writer {
       text_ += "{\"key\":";
       append_json(text_, history_.keys[operations[i].target].key);
       put_version(operations[i].version);
+      flag("absent", operations[i].absent);
       text_ += '}';
     }
     text_ += ']';

@@ -106,7 +106,7 @@ void Recorder::on_scan(const EventTransaction& self, const ScanEvent& scan) {
   event.set(RecordedEvent::reverse, scan.reverse);
   event.set(RecordedEvent::limited, scan.limited);
   event.set(RecordedEvent::has_second, range.upper.has_value());
-  event.writer = scan.yielded;
+  event.writer = scan.yielded + scan.hidden;
   event.at = scan.snapshot ? scan.snapshot->value : 0;
 }
 

@@ -35,7 +35,7 @@ struct RecordedEvent {
   std::uint32_t second_bytes = 0;  // an upper bound
   std::uint64_t order = 0;
   std::uint64_t transaction = 0;
-  std::uint64_t writer = 0;   // read; scan: entries yielded
+  std::uint64_t writer = 0;   // read; scan: reads that are its entries
   std::uint64_t version = 0;  // timestamp, or sequence of an uncommitted write
   std::uint64_t at = 0;       // the snapshot; begin, commit and abort: nanoseconds
   std::uint64_t digest = 0;   // of the value written, or of the base value read; 0: absent

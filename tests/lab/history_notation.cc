@@ -87,8 +87,10 @@ class Step {
     std::istringstream stream(rest.substr(1));
     for (std::string entry; std::getline(stream, entry, ',');) {
       const std::size_t colon = entry.find(':');
+      const bool absent = entry.back() == '!';
+      if (absent) entry.pop_back();
       json += (json.empty() ? "" : ",") + (R"({"key":)" + quoted(entry.substr(0, colon))) +
-              version(entry.substr(colon + 1)) + "}";
+              version(entry.substr(colon + 1)) + (absent ? R"(,"absent":true})" : "}");
     }
     return R"(,"yield":[)" + json + "]";
   }

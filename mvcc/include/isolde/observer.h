@@ -53,7 +53,10 @@ struct ScanEvent {
   std::string_view keyspace;
   const KeyRange& observed;  // up to the last key returned when limited, else the whole range
   bool reverse = false;
+  // How many entries it returned. Their ReadEvents come before it; among them, in their places,
+  // those of keys that a dirty scan found erased by others who had not committed (`hidden`).
   std::size_t yielded = 0;
+  std::size_t hidden = 0;
   ReadMode mode = ReadMode::plain;
   bool tracked = true;
   std::optional<Timestamp> snapshot;
