@@ -87,7 +87,7 @@ class Assembly {
   }
 
   // The transaction whose version somebody read; it may be older than the recording.
-  std::uint32_t writer_of(const RecordedEvent& read, std::uint32_t key) {
+  std::uint32_t writer_of(const RecordedEvent& read) {
     std::uint32_t writer = builder_.find(read.writer);
     const bool committed = !read.has(RecordedEvent::uncommitted);
     if (writer == no_index) {
@@ -99,15 +99,18 @@ class Assembly {
     if (committed && builder_.transaction(writer).timestamp == 0) {
       builder_.transaction(writer).timestamp = read.version;
     }
-    if (writes_so_far_.count(writer, key) == 0) {
-      Operation write;
-      write.kind = Operation::Kind::write;
-      write.write_kind = read.has(RecordedEvent::absent) ? WriteKind::erase : WriteKind::put;
-      write.target = key;
-      builder_.transaction(writer).operations.push_back(write);
-      writes_.push_back({writer, key, 1, true, read.version, 0});
-    }
     return writer;
+  }
+
+  // A write that is known only because it was read: it is older than the recording.
+  void add_unrecorded_write(std::uint32_t writer, std::uint32_t key, std::uint64_t version,
+                            bool absent) {
+    Operation write;
+    write.kind = Operation::Kind::write;
+    write.write_kind = absent ? WriteKind::erase : WriteKind::put;
+    write.target = key;
+    builder_.transaction(writer).operations.push_back(write);
+    writes_.push_back({writer, key, 1, true, version, 0});
   }
 
   static void set_flags(Operation& operation, const RecordedEvent& event) {
@@ -128,9 +131,11 @@ class Assembly {
     if (event.writer == event.transaction) {
       read.version = {index, std::max(writes_so_far_.count(index, key), 1U)};
     } else if (event.writer != 0) {
-      read.version.writer = writer_of(event, key);
+      read.version.writer = writer_of(event);
       if (event.has(RecordedEvent::uncommitted)) {
         uncommitted_reads_.push_back({index, place, event.version, 0, 0});
+      } else if (writes_so_far_.count(read.version.writer, key) == 0) {
+        add_unrecorded_write(read.version.writer, key, event.version, read.absent);
       }
     } else {
       base_reads_.push_back({index, place, 0, event.at, event.digest});
@@ -211,13 +216,19 @@ class Assembly {
     ended.end = in_doubt ? HistoryEnd::unknown : HistoryEnd::aborted;
   }
 
+  // Once all is known: a private write is seen as soon as it is there, and told of only when its
+  // operation is over, so a read of it may come first in the order of events.
   void resolve_uncommitted() {
     if (uncommitted_reads_.empty()) return;
-    std::unordered_map<std::uint64_t, const Write*> by_sequence;
-    for (const Write& write : writes_) by_sequence.emplace(write.sequence, &write);
+    std::unordered_map<std::uint64_t, std::uint32_t> numbers;  // by sequence
+    for (const Write& write : writes_) numbers.emplace(write.sequence, write.number);
     for (const Read& read : uncommitted_reads_) {
-      const auto found = by_sequence.find(read.sequence);
-      if (found != by_sequence.end()) operation_of(read).version.write = found->second->number;
+      Operation& operation = operation_of(read);
+      const auto [number, unrecorded] = numbers.emplace(read.sequence, 1);
+      operation.version.write = number->second;
+      if (!unrecorded) continue;
+      const Operation seen = operation;
+      add_unrecorded_write(seen.version.writer, seen.target, read.sequence, seen.absent);
     }
   }
 

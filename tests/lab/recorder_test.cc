@@ -1,6 +1,7 @@
 // The recorder, on the real engine.
 #include "lab/recorder.h"
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <memory>
 #include <string>
@@ -91,6 +92,50 @@ BOOST_AUTO_TEST_CASE(a_dirty_scan_tells_whose_erase_hid_a_key_from_it) {
     const Verdict verdict = check(run.recorder->history());
     BOOST_TEST(names(verdict) == "aborted-read");
     BOOST_TEST(verdict.broken_promises.empty());
+  }
+}
+
+// Looks at each write before the recorder hears of it.
+class DirtyReader : public Observer {
+ public:
+  explicit DirtyReader(isolde::test::TempDatabase& database) : database_(database) {}
+  void on_write(const EventTransaction&, const WriteEvent& event) override {
+    auto reader = database_->begin({.isolation = Isolation::read_uncommitted});
+    const auto seen = reader->get(database_.keyspace(), event.key);
+    values += seen && *seen ? std::string(**seen) : "absent";
+    static_cast<void>(reader->commit());
+  }
+  std::string values;
+
+ private:
+  isolde::test::TempDatabase& database_;
+};
+
+// It must not pass for a second write of its own, one that was never undone.
+BOOST_AUTO_TEST_CASE(a_dirty_read_may_be_told_before_the_write_that_it_saw) {
+  isolde::test::TempDatabase database;
+  database.put("a", "1");
+  const auto reader = std::make_shared<DirtyReader>(database);
+  const auto recorder = std::make_shared<Recorder>();
+  database->add_observer(reader);
+  database->add_observer(recorder);
+  auto writer = database.begin(Isolation::read_committed);
+  const Savepoint mark = must(writer.savepoint());
+  must(writer.put(database.keyspace(), "a", "2"));
+  must(writer.rollback_to(mark));
+  must(writer.put(database.keyspace(), "b", "3"));
+  must(writer.commit());
+  BOOST_TEST(reader->values == "23");
+  database->remove_observer(recorder);
+  BOOST_TEST(isolde::test::text(database.get("a")) == "1");
+  const History history = recorder->history();
+  BOOST_REQUIRE_EQUAL(history.transactions.size(), 3U);
+  BOOST_TEST(names(check(history)) == "intermediate-read");
+  for (const HistoryTransaction& transaction : history.transactions) {
+    const bool wrote = std::any_of(
+        transaction.operations.begin(), transaction.operations.end(),
+        [](const auto& operation) { return operation.kind == HistoryOperation::Kind::write; });
+    BOOST_TEST((!wrote || transaction.operations.size() == 3));  // two writes, one undone
   }
 }
 
