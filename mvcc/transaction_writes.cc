@@ -211,6 +211,7 @@ Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
   if (auto refusal = operation.refusal()) return *refusal;
   if (!has_savepoint(savepoint)) return savepoint_not_found();
   slot_.writes.undo_to(savepoints_[savepoint.depth - 1].undo_mark);
+  locks_.writes.store(slot_.writes.size(), std::memory_order_relaxed);
   savepoints_.resize(savepoint.depth);
   if (database_.is_observed()) {
     id();

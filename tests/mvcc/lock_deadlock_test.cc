@@ -211,6 +211,51 @@ BOOST_AUTO_TEST_CASE(a_range_that_waits_for_a_key_is_part_of_the_graph) {
   BOOST_TEST(cast.errors[1]->evidence().range->upper.value_or("") == "c");
 }
 
+// Two who have scanned a range and then want to change all of it, each for the other's shared lock.
+BOOST_AUTO_TEST_CASE(two_upgrades_of_a_range_are_a_deadlock_and_one_is_none) {
+  ScanOptions for_update;
+  for_update.mode = ReadMode::for_update;
+  const auto upgrade = [&](Cast& cast, std::size_t who) {
+    return cast.play(who, [&](Transaction& txn) {
+      return txn.scan(cast.db.keyspace(), KeyRange::between("a", "c"), for_update,
+                      [](std::string_view, std::string_view) {});
+    });
+  };
+  {
+    Cast cast(2, options_with(VictimPolicy::youngest), ser);
+    BOOST_TEST(cast.scan(0, KeyRange::between("a", "c")));
+    BOOST_TEST(upgrade(cast, 0));
+    BOOST_TEST(!cast.scan(1, KeyRange::between("b", "d")));
+    BOOST_TEST(cast.commit(0));
+    BOOST_TEST(cast.victims().empty());
+  }
+  Cast cast(2, options_with(VictimPolicy::youngest), ser);
+  BOOST_TEST(cast.scan(0, KeyRange::between("a", "c")));
+  BOOST_TEST(cast.scan(1, KeyRange::between("b", "d")));
+  BOOST_TEST(!upgrade(cast, 0));
+  upgrade(cast, 1);
+  BOOST_TEST(cast.victims() == std::vector<std::size_t>{1}, boost::test_tools::per_element());
+  BOOST_TEST(!cast.stage->is_blocked(0));
+}
+
+// T1 gives up what it waits for, but nothing that it has: T0 waits for it as for anybody, and the
+// cycle that would have been is none.
+BOOST_AUTO_TEST_CASE(a_timeout_that_comes_first_leaves_no_cycle_to_be_found) {
+  Cast cast(2);
+  must(cast.txns[1].set_lock_timeout(std::chrono::milliseconds(1)));
+  BOOST_TEST(cast.put(0, key(0)));
+  BOOST_TEST(cast.put(1, key(1)));
+  cast.put(1, key(0));
+  cast.finish(1);
+  BOOST_TEST(cast.code(1) == "lock_timeout");
+  BOOST_TEST(!cast.put(0, key(1)));
+  BOOST_TEST(cast.victims().empty());
+  BOOST_TEST(cast.db->stats().deadlocks == 0u);
+  BOOST_TEST(cast.commit(1));
+  BOOST_TEST(!cast.stage->is_blocked(0));
+  BOOST_TEST(cast.code(0) == "none");
+}
+
 // T2's request closes a cycle with T0 and one with T1: neither can go on until both are broken.
 BOOST_AUTO_TEST_CASE(all_cycles_that_one_request_closes_are_broken) {
   for (const VictimPolicy policy : {VictimPolicy::oldest, VictimPolicy::youngest}) {
@@ -259,6 +304,21 @@ BOOST_AUTO_TEST_CASE(the_policy_chooses_the_victim_and_says_why) {
     BOOST_TEST(reason.find(why) != std::string::npos, reason);
     BOOST_TEST(reason.find(std::string(name(policy))) != std::string::npos, reason);
   }
+}
+
+// What was rolled back to a savepoint is not written any more, though its locks are still held.
+BOOST_AUTO_TEST_CASE(writes_that_were_undone_do_not_count_for_the_victim) {
+  Cast cast(2, options_with(VictimPolicy::fewest_writes));
+  BOOST_TEST(cast.put(0, key(0)));
+  const Savepoint before = must(cast.txns[1].savepoint());
+  for (const std::string& more : {key(1), std::string("m"), std::string("n")}) {
+    BOOST_TEST(cast.put(1, more));
+  }
+  must(cast.txns[1].rollback_to(before));
+  BOOST_TEST(!cast.put(1, key(0)));
+  BOOST_TEST(cast.put(0, key(1)));
+  BOOST_TEST(cast.victims() == std::vector<std::size_t>{1}, boost::test_tools::per_element());
+  BOOST_TEST(cast.errors[1]->evidence().reason.find("fewest keys (0)") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(the_last_64_deadlocks_are_remembered) {
