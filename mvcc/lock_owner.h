@@ -82,6 +82,8 @@ struct RangeLock {
     return {keyspace, lower, *upper, Span::End::open};
   }
   std::uint64_t priority() const noexcept { return random; }
+  // For `random`: never the same twice, whichever threads draw. (Equal ones make a tree a list.)
+  static std::uint64_t draw() noexcept;
 };
 
 // What a waiter asked for, and how that ends.

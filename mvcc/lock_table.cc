@@ -12,14 +12,6 @@ namespace {
 
 constexpr std::size_t spares_kept = 16;
 
-std::uint64_t draw_priority() {
-  thread_local std::uint64_t state = 0x2545f4914f6cdd1d;
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-
 }  // namespace
 
 KeyLock* KeyLock::create(std::size_t key_bytes) {
@@ -40,6 +32,16 @@ void KeyLock::assign(KeyspaceId in, std::string_view key_text, std::uint64_t key
 void KeyLock::Delete::operator()(KeyLock* lock) const noexcept {
   lock->~KeyLock();
   ::operator delete(lock);
+}
+
+// Steele, Lea, Flood 2014 (SplitMix).
+std::uint64_t RangeLock::draw() noexcept {
+  constexpr std::uint64_t golden = 0x9e3779b97f4a7c15u;
+  static std::atomic<std::uint64_t> drawn{0};
+  std::uint64_t mixed = drawn.fetch_add(golden, std::memory_order_relaxed);
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
+  return mixed ^ (mixed >> 31);
 }
 
 LockOwner::~LockOwner() {
@@ -245,7 +247,7 @@ LockTable::Answer LockTable::request(LockOwner& owner, const LockAsk& ask, bool 
   if (ask.range != nullptr) {
     range = std::make_unique<RangeLock>();
     range->owner = &owner;
-    range->random = draw_priority();
+    range->random = RangeLock::draw();
     range->keyspace = ask.keyspace;
     range->mode = ask.mode;
     range->lower = ask.range->lower;
