@@ -158,10 +158,14 @@ class LockOwner {
  public:
   // Keys written so far; by its thread, read by anyone.
   std::atomic<std::size_t> writes{0};
-  // The id of the transaction that must not go on: it was cancelled, or wounded by an older one.
-  // (An id, so that a late one never hits the transaction that uses this owner next.)
+  // The id of the transaction that must not go on: it was cancelled, or wounded by an older one,
+  // which is over once it holds no locks. Ids, so that a late one never hits the transaction that
+  // uses this owner next; and `doomed` only grows, so that it does not undo what came after it.
   std::atomic<std::uint64_t> doomed{0};
-  std::atomic<bool> doomed_by_deadlock{false};
+  std::atomic<std::uint64_t> wounded{0};
+  bool is_doomed(std::uint64_t transaction) const noexcept {
+    return doomed.load() == transaction || wounded.load() == transaction;
+  }
 };
 
 }  // namespace isolde::mvcc

@@ -258,9 +258,8 @@ LockTable::Answer LockTable::request(LockOwner& owner, const LockAsk& ask, bool 
   std::exception_ptr failure;
   {
     MutexLock lock(mutex_);
-    if (owner.doomed.load() == owner.id.value) {
-      answer.kind =
-          owner.doomed_by_deadlock.load() ? Answer::Kind::deadlock : Answer::Kind::cancelled;
+    if (owner.is_doomed(owner.id.value)) {
+      answer.kind = owner.report_ ? Answer::Kind::deadlock : Answer::Kind::cancelled;
       answer.report = std::move(owner.report_);
       return answer;
     }
@@ -520,8 +519,9 @@ void LockTable::release_all(LockOwner& owner) noexcept {
       done = owner.grants_ == nullptr && owner.ranges_ == nullptr;
       if (done) {
         owner.count_ = 0;
+        // An optimist that only gave its locks back may go on: nobody needs them any more.
         owner.report_.reset();
-        owner.doomed_by_deadlock.store(false);
+        owner.wounded.store(0);
       }
     }
     ISOLDE_YIELD("locks: released");

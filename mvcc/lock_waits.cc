@@ -82,7 +82,7 @@ void LockTable::resolve_deadlocks(LockOwner& requester, Answer& answer) {
 void LockTable::wound_younger(LockOwner& requester, Answer& answer) {
   std::vector<LockOwner*> younger;
   for_each_blocker(requester, [&](LockOwner& other, LockMode, bool) {
-    if (other.begun > requester.begun && other.doomed.load() != other.id.value) {
+    if (other.begun > requester.begun && !other.is_doomed(other.id.value)) {
       younger.push_back(&other);
     }
     return true;
@@ -90,7 +90,7 @@ void LockTable::wound_younger(LockOwner& requester, Answer& answer) {
   const std::vector<LockWaitEdge> all =
       younger.empty() ? std::vector<LockWaitEdge>() : edges(requester);
   for (LockOwner* victim : younger) {
-    if (victim->doomed.load() == victim->id.value) continue;  // it was there twice
+    if (victim->is_doomed(victim->id.value)) continue;  // it was there twice
     auto report = std::make_unique<DeadlockReport>();
     for (const LockWaitEdge& edge : all) {
       if (edge.holder.id == victim->id) report->cycle.push_back(edge);
@@ -99,8 +99,7 @@ void LockTable::wound_younger(LockOwner& requester, Answer& answer) {
     report->reason = to_text(report->victim) + " began after " + to_text(requester.reference()) +
                      ", which needs its lock, and the strategy is 'wound_wait'";
     victim->report_ = std::move(report);
-    victim->doomed_by_deadlock.store(true);
-    victim->doomed.store(victim->id.value);
+    victim->wounded.store(victim->id.value);
     if (!victim->request_.waiting) continue;
     end_wait(*victim, LockRequest::Outcome::deadlock);
     victim->wake_next_ = std::exchange(answer.aftermath.wakes, victim);
@@ -247,8 +246,13 @@ bool LockTable::give_up(LockOwner& owner, Ending& ending) {
 }
 
 void LockTable::cancel(LockOwner& owner, TransactionId id) {
-  // Before the look at its queue: it looks here when it joins one, under the mutex.
-  owner.doomed.store(id.value);
+  // Before the look at its queue: it looks here when it joins one, under the mutex. Only upwards:
+  //   Canceller  finds T5 alive
+  //   T5         ends; T9 begins in its place, and is cancelled
+  //   Canceller  would write 5 over that, and T9 would wait for ever
+  std::uint64_t seen = owner.doomed.load();
+  while (seen < id.value && !owner.doomed.compare_exchange_weak(seen, id.value)) {
+  }
   Aftermath aftermath;
   KeyLock* freed = nullptr;
   {

@@ -213,8 +213,8 @@ class TransactionCore {
   std::optional<Error> lock_writes();
   void release_locks() noexcept;
   bool is_doomed() const noexcept {
-    const std::uint64_t doomed = locks_.doomed.load(std::memory_order_relaxed);
-    return doomed != 0 && doomed == id_.load(std::memory_order_relaxed);
+    const std::uint64_t id = id_.load(std::memory_order_relaxed);
+    return id != 0 && locks_.is_doomed(id);
   }
   Error end_doomed();
 
