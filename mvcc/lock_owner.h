@@ -129,6 +129,7 @@ class LockOwner {
   friend class WaitsForGraph;
 
   // Under the table's mutex.
+  bool holds_something() const noexcept { return grants_ != nullptr || ranges_ != nullptr; }
   Grant* grants_ = nullptr;
   RangeLock* ranges_ = nullptr;
   std::size_t count_ = 0;

@@ -174,23 +174,6 @@ bool LockTable::is_covered(const LockOwner& owner, const LockAsk& ask, const Key
   });
 }
 
-bool LockTable::overlaps_own(const LockOwner& owner, const LockAsk& ask, const KeyLock* key) {
-  const auto is_not_own = [&](const KeyLock& lock) {
-    const Grant* grant = lock.grants;
-    while (grant != nullptr && grant->owner != &owner) grant = grant->next;
-    return grant == nullptr;
-  };
-  if (key != nullptr && !is_not_own(*key)) return true;
-  const Span span = ask.span();
-  if (owner.ranges_ != nullptr &&
-      !ranges_.for_each_overlap(span, [&](const RangeLock& r) { return r.owner != &owner; })) {
-    return true;
-  }
-  if (ask.range == nullptr) return false;
-  merge_pending();
-  return !keys_.for_each_overlap(span, is_not_own);
-}
-
 // What stands in the way of a request.
 struct LockTable::Obstacles {
   bool any = false;
@@ -201,16 +184,14 @@ struct LockTable::Obstacles {
 // requester has ended anyway, and waiting behind it would be a deadlock that need not be.
 //   T1  holds S on x
 //   T2  waits for X on x, for T1
-//   T3  waits for S on x, behind T2
-//   T1  asks for X on x: behind T2 and T3 it would wait for itself
-// T3 waits for T1 through T2 only. Such ways round count for one who widens a lock that it has (as
-// here); all others queue, and a cycle through a queue is a deadlock like any other.
+//   T1  asks for X on x: behind T2 it would wait for itself
+// Here those that wait for it directly, which most do; the others are found by a search, once the
+// request is queued: pass_waiters().
 LockTable::Obstacles LockTable::find_obstacles(LockOwner& owner, const LockAsk& ask,
                                                const KeyLock* key) {
   Obstacles obstacles;
   std::vector<LockOwner*> ahead;
-  const Span span = ask.span();
-  for_each_conflict(owner, span, key, ask.mode, ask.range != nullptr,
+  for_each_conflict(owner, ask.span(), key, ask.mode, ask.range != nullptr,
                     [&](LockOwner& other, LockMode, bool is_waiting) {
                       if (is_waiting) {
                         ahead.push_back(&other);
@@ -219,14 +200,10 @@ LockTable::Obstacles LockTable::find_obstacles(LockOwner& owner, const LockAsk& 
                       }
                       return true;
                     });
-  if (ahead.empty()) return obstacles;
-  const bool holds_something = owner.grants_ != nullptr || owner.ranges_ != nullptr;
-  const bool widens = holds_something && overlaps_own(owner, ask, key);
+  const bool holds_something = owner.holds_something();
   for (LockOwner* waiter : ahead) {
     bool passes = false;
-    if (widens) {
-      passes = graph_.reaches(*waiter, owner);
-    } else if (holds_something) {
+    if (holds_something) {
       for_each_blocker(*waiter, [&](const LockOwner& blocker, LockMode, bool) {
         passes = &blocker == &owner;
         return !passes;
@@ -239,6 +216,18 @@ LockTable::Obstacles LockTable::find_obstacles(LockOwner& owner, const LockAsk& 
     }
   }
   return obstacles;
+}
+
+// W2, of those that wait for the requester through others:
+//   T1  holds S on x                      T1  holds S on x, T2 S on y
+//   T2  waits for X on x, for T1          T3  waits for X on x, for T1
+//   T3  waits for S on x, behind T2       T4  waits for X on y, for T2
+//   T1  asks for X on x: behind T3 it     T2  waits for S on x, behind T3
+//       would wait for itself             T1  asks for S on y: behind T4 it would wait for itself
+void LockTable::pass_waiters(LockOwner& owner) {
+  while (const LockOwner* waiter = graph_.find_ahead(owner)) {
+    owner.request_.passed.push_back(waiter->request_.sequence);
+  }
 }
 
 LockTable::Answer LockTable::request(LockOwner& owner, const LockAsk& ask, bool may_wait) {
@@ -281,8 +270,16 @@ LockTable::Answer LockTable::request(LockOwner& owner, const LockAsk& ask, bool 
     enqueue(owner, ask, key, std::move(range), std::move(obstacles.passed));
     try {
       if (owner.request_.told) answer.target = target_of(ask.span(), ask.range != nullptr);
-      if (may_wait && limits_.strategy != DeadlockStrategy::no_wait) {
-        judge_wait(owner, answer);
+      // Nobody can be waiting for one who holds nothing. (One search tells nearly always that there
+      // is no cycle, and so nothing to pass either.)
+      const bool is_awaited =
+          owner.holds_something() &&
+          (limits_.strategy != DeadlockStrategy::detect || graph_.reaches(owner, owner));
+      if (is_awaited) pass_waiters(owner);
+      if (!is_blocked(owner)) {
+        add_candidate(owner, candidates_);
+      } else if (may_wait && limits_.strategy != DeadlockStrategy::no_wait) {
+        judge_wait(owner, answer, is_awaited);
       } else {
         answer.waits_for = edges(owner);
         end_wait(owner, LockRequest::Outcome::none);
@@ -452,17 +449,21 @@ void LockTable::add_candidates(const Span& span, const KeyLock* key, bool is_ran
   candidates_ = candidates;
 }
 
+bool LockTable::is_blocked(const LockOwner& waiter) noexcept {
+  bool found = false;
+  for_each_blocker(waiter, [&](const LockOwner&, LockMode, bool) {
+    found = true;
+    return false;
+  });
+  return found;
+}
+
 void LockTable::grant_candidates(const LockOwner* requester, Aftermath& aftermath) noexcept {
   while (candidates_ != nullptr) {
     LockOwner& waiter = *std::exchange(candidates_, candidates_->candidate_next_);
     waiter.is_candidate_ = false;
     if (!waiter.request_.waiting) continue;
-    bool is_blocked = false;
-    for_each_blocker(waiter, [&](const LockOwner&, LockMode, bool) {
-      is_blocked = true;
-      return false;
-    });
-    if (is_blocked) continue;
+    if (is_blocked(waiter)) continue;
     LockRequest& request = waiter.request_;
     dequeue(waiter);
     request.outcome = LockRequest::Outcome::granted;

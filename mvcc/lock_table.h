@@ -190,13 +190,13 @@ class LockTable {
   struct Obstacles;
   bool is_covered(const LockOwner& owner, const LockAsk& ask, const KeyLock* key) const
       ISOLDE_REQUIRES(mutex_);
-  bool overlaps_own(const LockOwner& owner, const LockAsk& ask, const KeyLock* key)
-      ISOLDE_REQUIRES(mutex_);
   Obstacles find_obstacles(LockOwner& owner, const LockAsk& ask, const KeyLock* key)
       ISOLDE_REQUIRES(mutex_);
+  void pass_waiters(LockOwner& owner) ISOLDE_REQUIRES(mutex_);
+  bool is_blocked(const LockOwner& waiter) noexcept ISOLDE_REQUIRES(mutex_);
   void enqueue(LockOwner& owner, const LockAsk& ask, KeyLock* key, std::unique_ptr<RangeLock> range,
                std::vector<std::uint64_t> passed) ISOLDE_REQUIRES(mutex_);
-  void judge_wait(LockOwner& owner, Answer& answer) ISOLDE_REQUIRES(mutex_);
+  void judge_wait(LockOwner& owner, Answer& answer, bool is_awaited) ISOLDE_REQUIRES(mutex_);
   void resolve_deadlocks(LockOwner& requester, Answer& answer) ISOLDE_REQUIRES(mutex_);
   void wound_younger(LockOwner& requester, Answer& answer) ISOLDE_REQUIRES(mutex_);
   DeadlockReport describe(const std::vector<LockOwner*>& cycle, const Victim& victim)

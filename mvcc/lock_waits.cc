@@ -24,11 +24,9 @@ WakeReason reason_of(LockRequest::Outcome outcome) noexcept {
 }  // namespace
 
 // A new wait: does it close a cycle?
-void LockTable::judge_wait(LockOwner& owner, Answer& answer) {
+void LockTable::judge_wait(LockOwner& owner, Answer& answer, bool is_awaited) {
   answer.kind = Answer::Kind::waits;
-  // Nobody can be waiting for one who holds nothing.
-  const bool holds_something = owner.grants_ != nullptr || owner.ranges_ != nullptr;
-  if (limits_.strategy == DeadlockStrategy::detect && holds_something) {
+  if (limits_.strategy == DeadlockStrategy::detect && is_awaited) {
     resolve_deadlocks(owner, answer);
   } else if (limits_.strategy == DeadlockStrategy::wound_wait) {
     wound_younger(owner, answer);

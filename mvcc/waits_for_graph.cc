@@ -6,7 +6,7 @@
 
 namespace isolde::mvcc {
 
-bool WaitsForGraph::search(LockOwner& from, const LockOwner& wanted) {
+bool WaitsForGraph::search(LockOwner& from, const LockOwner& wanted, FirstStep first) {
   const std::uint64_t search = ++searches_;
   LockOwner* last = &from;
   from.search_ = search;
@@ -15,7 +15,9 @@ bool WaitsForGraph::search(LockOwner& from, const LockOwner& wanted) {
   bool found = false;
   for (LockOwner* at = &from; at != nullptr && !found; at = at->search_next_) {
     if (at->is_left_out_) continue;
-    table_.for_each_blocker(*at, [&](LockOwner& other, LockMode, bool) {
+    const bool only_queued = at == &from && first == FirstStep::queued;
+    table_.for_each_blocker(*at, [&](LockOwner& other, LockMode, bool is_waiting) {
+      if (only_queued && !is_waiting) return true;
       if (&other == &wanted) {
         other.reached_from_ = at;
         found = true;
@@ -45,6 +47,13 @@ std::vector<LockOwner*> WaitsForGraph::find_cycle(LockOwner& start) {
 }
 
 bool WaitsForGraph::reaches(LockOwner& from, const LockOwner& to) { return search(from, to); }
+
+LockOwner* WaitsForGraph::find_ahead(LockOwner& start) {
+  if (!search(start, start, FirstStep::queued)) return nullptr;
+  LockOwner* at = start.reached_from_;
+  while (at->reached_from_ != &start) at = at->reached_from_;
+  return at;
+}
 
 Victim choose_victim(const std::vector<LockOwner*>& cycle, VictimPolicy policy) {
   const auto younger = [](const LockOwner* a, const LockOwner* b) { return a->begun > b->begun; };

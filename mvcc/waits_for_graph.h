@@ -29,11 +29,16 @@ class WaitsForGraph {
   std::vector<LockOwner*> find_cycle(LockOwner& start);
   // True if `from` waits for `to`, directly or through others.
   bool reaches(LockOwner& from, const LockOwner& to);
+  // One who waits ahead of `start` in a queue, and for it, directly or through others; null:
+  // nobody.
+  LockOwner* find_ahead(LockOwner& start);
 
  private:
+  enum class FirstStep : std::uint8_t { any, queued };
   // Visits all that can be reached from `from`, until one of them is `wanted`.
   // (The analysis can't see that the table, which calls, holds its mutex.)
-  bool search(LockOwner& from, const LockOwner& wanted) ISOLDE_NO_THREAD_SAFETY_ANALYSIS;
+  bool search(LockOwner& from, const LockOwner& wanted,
+              FirstStep first = FirstStep::any) ISOLDE_NO_THREAD_SAFETY_ANALYSIS;
 
   LockTable& table_;
   std::uint64_t searches_ = 0;

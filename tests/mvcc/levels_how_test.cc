@@ -164,6 +164,18 @@ BOOST_AUTO_TEST_CASE(a_writer_that_relied_on_an_empty_range_is_told_the_range) {
   BOOST_TEST(range->upper.value_or("") == "p0");
 }
 
+BOOST_AUTO_TEST_CASE(a_snapshot_does_not_show_the_phantom_and_nobody_waits_or_fails) {
+  TempDatabase db;
+  for (const Isolation level : {Isolation::repeatable_read, Isolation::serializable}) {
+    const Run run = play(db, phenomenon("phantom").schedule, {at(level, "alice"), at(level, "bob")},
+                         {0, 1, 1, 0, 0});
+    BOOST_TEST(run.all_committed());
+    BOOST_TEST(run[0][0] == "p/1=1");
+    BOOST_TEST(run[0][1] == "p/1=1");
+    BOOST_TEST(run[1].ended_at < run[0].ended_at);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(blind_writes_conflict_at_repeatable_read_and_nowhere_else) {
   TempDatabase db;
   const Schedule schedule{

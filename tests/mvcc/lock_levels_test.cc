@@ -171,6 +171,52 @@ BOOST_AUTO_TEST_CASE(an_inserter_waits_for_the_range_lock_of_a_serializable_read
   }
 }
 
+// Gaps included, whoever comes: what is there already, what is new, what is to go.
+BOOST_AUTO_TEST_CASE(a_range_lock_stops_inserts_updates_and_deletes_of_both_modes) {
+  for (const Locking locking : {pess, opt}) {
+    for (const Step& change :
+         {insert("p/2", "2"), put("p/2", "2"), put("p/1", "9"), erase("p/1"), add("p/1", 1)}) {
+      const Schedule schedule{
+          {{"p/1", "1"}},
+          {{scan(KeyRange::prefix("p/")), scan(KeyRange::prefix("p/")), commit()},
+           {change, commit()}}};
+      const Run run =
+          play(schedule, at(ser, "alice", pess), at(rc, "bob", locking), {0, 1, 1, 0, 0});
+      BOOST_TEST(run.all_committed());
+      BOOST_TEST(run[1].blocked[locking == pess ? 0 : 1]);
+      BOOST_TEST(run[0][1] == "p/1=1");
+      BOOST_TEST(run[0].commit_at < run[1].commit_at);
+    }
+  }
+}
+
+// W2: D's read of y passes B, who waits for C, who waits behind A, who waits for D. Nobody holds
+// what it asks for, so there is no deadlock; the writers go last.
+BOOST_AUTO_TEST_CASE(a_long_fork_at_serializable_makes_its_writers_wait_and_fails_nobody) {
+  const Schedule schedule{{{"x", "old"}, {"y", "old"}},
+                          {{put("x", "new"), commit()},
+                           {put("y", "new"), commit()},
+                           {get("y"), get("x"), commit()},
+                           {get("x"), get("y"), commit()}}};
+  stage = std::make_shared<Stage>(4);
+  db->add_observer(stage);
+  const Run run = isolde::test::play(
+      db, schedule,
+      {at(ser, "A", pess), at(ser, "B", pess), at(ser, "C", pess), at(ser, "D", pess)},
+      {2, 3, 0, 0, 1, 1, 2, 3, 2, 3}, Upkeep::none, stage.get());
+  db->remove_observer(stage);
+  for (const std::string& fault : stage->faults()) BOOST_ERROR(fault);
+  BOOST_TEST(run.all_committed());
+  BOOST_TEST(run[0].blocked[0]);
+  BOOST_TEST(run[1].blocked[0]);
+  BOOST_TEST(run[2].blocked[1]);
+  BOOST_TEST(!run[3].blocked[1]);
+  BOOST_TEST(run[3][1] == "old");
+  BOOST_TEST(run[2][1] == "new");
+  BOOST_TEST(run[0].commit_at < run[1].commit_at);
+  BOOST_TEST(db->stats().deadlocks == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(a_snapshot_does_not_show_the_phantom_at_repeatable_read) {
   const Run run = play(phenomenon("phantom").schedule, at(rr, "alice", pess), at(rr, "bob", pess),
                        {0, 1, 1, 0, 0});

@@ -159,12 +159,9 @@ class Reference {
   void ask(std::size_t owner, const Place& place, LockMode mode) {
     if (covers(owner, place, mode)) return;
     Request request{owner, place, mode, {}, ++serial_};
-    const bool widens = std::any_of(holds_[owner].begin(), holds_[owner].end(),
-                                    [&](const auto& h) { return overlap(h.first, place); });
     for (const Request& other : queue_) {
       if (!conflict(other.mode, mode) || !overlap(other.place, place)) continue;
-      const bool passes = widens ? reaches(other.owner, owner) : blockers(other).count(owner) != 0;
-      if (passes) request.passed.insert(other.serial);
+      if (reaches(other.owner, owner)) request.passed.insert(other.serial);
     }
     queue_.push_back(request);
   }
@@ -325,6 +322,53 @@ BOOST_AUTO_TEST_CASE(an_upgrade_that_waits_for_another_reader_is_ahead_of_the_qu
   BOOST_TEST(world.table.counts().deadlocks == 0u);
 }
 
+// W2, of those who wait for the requester through others. Two readers have x and y, two writers
+// wait for them, and each reader asks for the other's key: a long fork, and no deadlock.
+BOOST_AUTO_TEST_CASE(a_request_passes_who_waits_for_it_through_others) {
+  for (const DeadlockStrategy strategy :
+       {DeadlockStrategy::detect, DeadlockStrategy::wound_wait, DeadlockStrategy::timeout_only}) {
+    for (const bool may_wait : {true, false}) {
+      mvcc::LockLimits limits;
+      limits.strategy = strategy;
+      World world(5, limits);
+      BOOST_TEST((world.key(0, "x", shared) == Kind::granted));
+      BOOST_TEST((world.key(2, "y", shared) == Kind::granted));
+      BOOST_TEST((world.key(1, "x", exclusive) == Kind::waits));
+      BOOST_TEST((world.key(3, "y", exclusive) == Kind::waits));
+      BOOST_TEST((world.key(2, "x", shared) == Kind::waits));  // nobody waits for it through 1
+      BOOST_TEST((world.key(4, "y", shared) == Kind::waits));  // a stranger
+      BOOST_TEST((world.key(0, "y", shared, may_wait) == Kind::granted));
+      BOOST_TEST(world.table.counts().deadlocks == 0u);
+      world.table.release_all(world.owners[0]);
+      BOOST_TEST(!world.waits(1));
+      world.table.release_all(world.owners[1]);
+      BOOST_TEST(!world.waits(2));
+      BOOST_TEST(world.waits(3));
+      BOOST_TEST(world.waits(4));
+      world.table.release_all(world.owners[2]);
+      BOOST_TEST(!world.waits(3));
+      BOOST_TEST(world.waits(4));
+    }
+  }
+}
+
+// One that has to wait for a holder is ahead of them all the same.
+BOOST_AUTO_TEST_CASE(who_waits_for_a_holder_passes_who_waits_for_it_through_others) {
+  World world(5);
+  const Place range = Place::of_range("y", std::nullopt);
+  BOOST_TEST((world.key(0, "x", shared) == Kind::granted));
+  BOOST_TEST((world.key(2, "y", shared) == Kind::granted));
+  BOOST_TEST((world.key(4, "z", exclusive) == Kind::granted));
+  BOOST_TEST((world.key(1, "x", exclusive) == Kind::waits));
+  BOOST_TEST((world.ask(3, range, exclusive).kind == Kind::waits));
+  BOOST_TEST((world.key(2, "x", shared) == Kind::waits));
+  BOOST_TEST((world.ask(0, range, shared).kind == Kind::waits));  // for 4, and not for 3
+  world.table.release_all(world.owners[4]);
+  BOOST_TEST(!world.waits(0));
+  BOOST_TEST(world.waits(3));
+  BOOST_TEST(world.table.counts().deadlocks == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(a_range_stops_what_falls_into_its_gaps_and_nothing_else) {
   World world;
   BOOST_TEST((world.ask(0, Place::of_range("b", "d"), shared).kind == Kind::granted));
@@ -426,6 +470,20 @@ BOOST_AUTO_TEST_CASE(it_does_what_the_simplest_one_would_do) {
       BOOST_REQUIRE_MESSAGE(found == expected,
                             story << "\nis       " << found << "\nshould be " << expected);
     }
+    // Whoever does not wait ends, until all have: nobody is left waiting.
+    for (bool any_waits = true; std::exchange(any_waits, false);) {
+      std::vector<std::size_t> running;
+      for (std::size_t owner = 0; owner < count; ++owner) {
+        if (world.waits(owner)) {
+          any_waits = true;
+        } else {
+          running.push_back(owner);
+        }
+      }
+      BOOST_REQUIRE_MESSAGE(!running.empty(), story << "all wait for each other");
+      for (const std::size_t owner : running) world.table.release_all(world.owners[owner]);
+    }
+    BOOST_REQUIRE_MESSAGE(world.table.counts().held == 0u, story << "locks are left");
   }
   BOOST_TEST(deadlocks > 0u);
 }
