@@ -145,10 +145,16 @@ class LockOwner {
   bool is_candidate_ = false;
   LockOwner* wake_next_ = nullptr;
 
-  // The waiter sleeps on it until `signalled_`; who ends its wait, until `announced_`.
+  // Whether the observers have been told that it is blocked.
+  enum class Announcement : std::uint8_t {
+    pending,
+    made,       // or there is none to be made
+    overtaken,  // its wait has ended before: it tells of that itself, too
+  };
+  // The waiter sleeps on it until `signalled_`; who ends its wait, until the announcement.
   WaitWord word_;
   std::atomic<bool> signalled_{false};
-  std::atomic<bool> announced_{false};
+  std::atomic<Announcement> announcement_{Announcement::made};
 
   // Its thread's, and while it waits the table's: kept for its next lock, so that nothing is
   // allocated under the mutex, and nothing at all in small transactions.

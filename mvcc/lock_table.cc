@@ -316,7 +316,8 @@ void LockTable::enqueue(LockOwner& owner, const LockAsk& ask, KeyLock* key,
   request.key = nullptr;
   request.range = nullptr;
   request.told = listener_.is_observed();
-  owner.announced_.store(!request.told);
+  owner.announcement_.store(request.told ? LockOwner::Announcement::pending
+                                         : LockOwner::Announcement::made);
   owner.signalled_.store(false);
   if (range) {
     range->waiting = true;

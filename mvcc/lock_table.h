@@ -231,7 +231,9 @@ class LockTable {
   std::vector<LockWaitEdge> edges(const LockOwner& waiter) ISOLDE_REQUIRES(mutex_);
   // At a waiter's deadline; false: its wait has ended already.
   bool give_up(LockOwner& owner, Ending& ending) ISOLDE_EXCLUDES(mutex_);
+  void tell_deadlocks(const Aftermath& aftermath);
   void tell_woken(const LockOwner& owner);
+  void announce(LockOwner& owner, const BlockEvent& event);
   static void signal(LockOwner& owner) noexcept;
   void deliver(LockOwner* wakes);
   static void reserve_spares(LockOwner& owner, const LockAsk& ask);

@@ -21,6 +21,16 @@ WakeReason reason_of(LockRequest::Outcome outcome) noexcept {
   }
 }
 
+// How many calls of observers this thread is in, one inside the other, about waits.
+thread_local int telling = 0;
+
+struct Telling {
+  Telling() noexcept { ++telling; }
+  Telling(const Telling&) = delete;
+  Telling& operator=(const Telling&) = delete;
+  ~Telling() { --telling; }
+};
+
 }  // namespace
 
 // A new wait: does it close a cycle?
@@ -131,14 +141,20 @@ void LockTable::remember(const DeadlockReport& report) {
 }
 
 void LockTable::settle(Aftermath& aftermath) {
-  if (listener_.is_observed()) {
-    for (const DeadlockReport& report : aftermath.deadlocks) listener_.on_deadlock(report);
-  }
+  tell_deadlocks(aftermath);
   deliver(std::exchange(aftermath.wakes, nullptr));
 }
 
+void LockTable::tell_deadlocks(const Aftermath& aftermath) {
+  if (!listener_.is_observed()) return;
+  const Telling inside;
+  for (const DeadlockReport& report : aftermath.deadlocks) listener_.on_deadlock(report);
+}
+
 void LockTable::tell_woken(const LockOwner& owner) {
-  if (owner.request_.told) listener_.on_wake(owner, reason_of(owner.request_.outcome));
+  if (!owner.request_.told) return;
+  const Telling inside;
+  listener_.on_wake(owner, reason_of(owner.request_.outcome));
 }
 
 void LockTable::signal(LockOwner& owner) noexcept {
@@ -158,13 +174,21 @@ void LockTable::signal(LockOwner& owner) noexcept {
 //   Releaser  grants it, and would say "woken"
 //   Waiter    says "blocked"
 // So the releaser waits for the announcement; never the other way round, and after all who have
-// announced themselves are on their way.
+// announced themselves are on their way. But an observer may release, or cancel, from inside of
+// such a call: then the thread that would wait can be the one that is waited for, or each of two.
+// There the waiter is left to say "woken" itself, once it has said "blocked".
 void LockTable::deliver(LockOwner* wakes) {
+  using Announcement = LockOwner::Announcement;
   LockOwner* ready = nullptr;
   LockOwner* late = nullptr;
   while (wakes != nullptr) {
     LockOwner& owner = *std::exchange(wakes, wakes->wake_next_);
-    LockOwner*& list = owner.announced_.load() ? ready : late;
+    Announcement seen = owner.announcement_.load();
+    if (seen == Announcement::pending && telling > 0 &&
+        owner.announcement_.compare_exchange_strong(seen, Announcement::overtaken)) {
+      continue;
+    }
+    LockOwner*& list = seen == Announcement::made ? ready : late;
     owner.wake_next_ = std::exchange(list, &owner);
   }
   for (LockOwner* owner = ready; owner != nullptr; owner = owner->wake_next_) tell_woken(*owner);
@@ -174,7 +198,7 @@ void LockTable::deliver(LockOwner* wakes) {
     LockOwner& owner = *std::exchange(late, late->wake_next_);
     for (;;) {
       const std::uint32_t seen = owner.word_.value();
-      if (owner.announced_.load()) break;
+      if (owner.announcement_.load() == Announcement::made) break;
       owner.word_.wait(seen);
     }
     tell_woken(owner);
@@ -185,19 +209,12 @@ void LockTable::deliver(LockOwner* wakes) {
 LockTable::Ending LockTable::wait(LockOwner& owner, const LockAsk& ask, Answer& answer,
                                   Deadline deadline) {
   const bool told = owner.request_.told;
-  if (listener_.is_observed()) {
-    for (const DeadlockReport& report : answer.aftermath.deadlocks) listener_.on_deadlock(report);
-  }
+  tell_deadlocks(answer.aftermath);
   // Before it says that it is blocked itself: an observer who then finds everybody blocked would be
   // wrong. Waiting for the announcement of a late one, as deliver() may, is safe here: it entered
   // the queue before this waiter did, so no circle of such waits can close.
   deliver(std::exchange(answer.aftermath.wakes, nullptr));
-  if (told) {
-    listener_.on_block(owner, BlockEvent{answer.target, ask.mode, answer.waits_for});
-    owner.announced_.store(true);
-    owner.word_.advance();
-    owner.word_.wake_all();
-  }
+  if (told) announce(owner, BlockEvent{answer.target, ask.mode, answer.waits_for});
 
   Ending ending;
   for (;;) {
@@ -218,8 +235,26 @@ LockTable::Ending LockTable::wait(LockOwner& owner, const LockAsk& ask, Answer& 
   }
   ending.outcome = owner.request_.outcome;
   if (ending.outcome == LockRequest::Outcome::deadlock) ending.report = take_report(owner);
-  if (told) listener_.on_resume(owner);
+  if (told) {
+    const Telling inside;
+    listener_.on_resume(owner);
+  }
   return ending;
+}
+
+void LockTable::announce(LockOwner& owner, const BlockEvent& event) {
+  {
+    const Telling inside;
+    listener_.on_block(owner, event);
+  }
+  auto seen = LockOwner::Announcement::pending;
+  if (owner.announcement_.compare_exchange_strong(seen, LockOwner::Announcement::made)) {
+    owner.word_.advance();
+    owner.word_.wake_all();
+  } else {
+    tell_woken(owner);
+    owner.signalled_.store(true);
+  }
 }
 
 bool LockTable::give_up(LockOwner& owner, Ending& ending) {
@@ -237,7 +272,7 @@ bool LockTable::give_up(LockOwner& owner, Ending& ending) {
     grant_candidates(nullptr, aftermath);
     freed = take_freed();
   }
-  if (owner.request_.told) listener_.on_wake(owner, WakeReason::lock_timeout);
+  tell_woken(owner);
   deliver(aftermath.wakes);
   keep_or_free(owner, freed);
   return true;

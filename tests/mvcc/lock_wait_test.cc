@@ -1,7 +1,9 @@
 // Waiting for locks and not waiting: timeouts, nowait, skip_locked, cancellation, limits; what is
 // kept, what is released; what can be seen of it.
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/mvcc/stage.h"
@@ -273,6 +275,146 @@ BOOST_AUTO_TEST_CASE(locks_and_waits_can_be_seen) {
   stage->run(1, [&] { static_cast<void>(second.commit()); });
   db->remove_observer(stage);
   BOOST_TEST(db->stats().lock_wait.count == 2u);
+}
+
+// An optimist takes its locks at its commit only: that they are too many fails this try, and leaves
+// nothing behind. Without pessimists about it needs none.
+BOOST_AUTO_TEST_CASE(too_many_locks_of_an_optimistic_commit_fail_it_until_it_needs_none) {
+  Options options = quick();
+  options.max_locks_per_transaction = 2;
+  TempDatabase small(options);
+  TransactionOptions begin_options;
+  begin_options.locking = Locking::pessimistic;
+  Transaction pessimist = must(small->begin(begin_options));
+  must(pessimist.put(small.keyspace(), "z", "1"));
+  Transaction optimist = small.begin();
+  for (const std::string key : {"a", "b", "c"}) must(optimist.put(small.keyspace(), key, "1"));
+  const auto failed = optimist.commit();
+  BOOST_REQUIRE(!failed);
+  BOOST_TEST(failed.error().code() == ErrorCode::too_many_locks);
+  BOOST_TEST(failed.error().evidence().key.value_or("") == "c");
+  BOOST_TEST(optimist.active());
+  BOOST_TEST(small->stats().locks_held == 1u);
+  must(pessimist.commit());
+  must(optimist.commit());
+  BOOST_TEST(text(small.contents()) == "a=1 b=1 c=1 z=1");
+}
+
+BOOST_AUTO_TEST_CASE(an_optimistic_commit_that_waits_can_be_cancelled) {
+  const auto stage = std::make_shared<Stage>(1);
+  db->add_observer(stage);
+  Transaction holder = begin("holder");
+  must(holder.put(db.keyspace(), "b", "1"));
+  Transaction optimist =
+      begin("optimist", Isolation::serializable, no_lock_timeout, Locking::optimistic);
+  must(optimist.put(db.keyspace(), "a", "2"));
+  must(optimist.put(db.keyspace(), "b", "2"));
+  std::string answer;
+  stage->run(0, [&] { answer = outcome(optimist.commit()); });
+  BOOST_REQUIRE(stage->is_blocked(0));
+  BOOST_TEST(db->stats().locks_held == 2u);
+  optimist.cancel();
+  stage->run(0, [] {});
+  BOOST_TEST(answer == "cancelled");
+  BOOST_TEST(!optimist.active());
+  BOOST_TEST(db->stats().locks_held == 1u);
+  must(holder.commit());
+  db->remove_observer(stage);
+  BOOST_TEST(stage->faults().empty());
+  BOOST_TEST(text(db.contents()) == "b=1");
+}
+
+// Observers may call the database. One that ends the very wait it is being told of:
+//   Waiter    says "blocked"; the observer commits the holder, which would wake the waiter
+// Waiting there until the waiter has said that it is blocked would be for ever.
+BOOST_AUTO_TEST_CASE(an_observer_may_end_a_wait_while_it_is_told_of_it) {
+  struct Ender : Observer {
+    std::function<void()> end;
+    std::vector<std::string> heard;
+    void on_block(const EventTransaction& txn, const BlockEvent&) override {
+      heard.push_back("block " + std::string(txn.label));
+      std::exchange(end, [] {})();
+    }
+    void on_wake(const EventTransaction& txn, WakeReason reason) override {
+      heard.push_back("wake " + std::string(txn.label) +
+                      (reason == WakeReason::granted ? " granted" : " cancelled"));
+    }
+    void on_resume(const EventTransaction& txn) override {
+      heard.push_back("resume " + std::string(txn.label));
+    }
+  };
+  for (const bool commits : {true, false}) {
+    const auto ender = std::make_shared<Ender>();
+    db->add_observer(ender);
+    Transaction holder = begin("holder");
+    must(holder.put(db.keyspace(), "a", "1"));
+    Transaction waiter = begin("waiter", Isolation::read_committed, no_lock_timeout);
+    const TransactionId id = waiter.id();
+    ender->end = [&] {
+      if (commits) {
+        static_cast<void>(holder.commit());
+      } else {
+        db->cancel(id);
+      }
+    };
+    BOOST_TEST(outcome(waiter.put(db.keyspace(), "a", "2")) == (commits ? "ok" : "cancelled"));
+    const std::vector<std::string> expected{
+        "block waiter", commits ? "wake waiter granted" : "wake waiter cancelled", "resume waiter"};
+    BOOST_TEST(ender->heard == expected, boost::test_tools::per_element());
+    db->remove_observer(ender);
+    must(holder.rollback());
+    must(waiter.rollback());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(observers_are_told_who_is_in_the_way_and_of_every_edge_of_a_deadlock) {
+  struct Witness : Observer {
+    std::vector<std::string> heard;
+    void on_block(const EventTransaction& txn, const BlockEvent& event) override {
+      std::string text = std::string(txn.label) + " waits for " + to_text(event.target);
+      for (const LockWaitEdge& edge : event.waits_for) {
+        text.append(edge.queued ? " queued by " : " held by ").append(edge.holder.label);
+        text.append(" ").append(name(edge.holder_mode));
+      }
+      heard.push_back(text);
+    }
+    void on_deadlock(const DeadlockReport& report) override {
+      std::string text = report.victim.label + " pays:";
+      for (const LockWaitEdge& edge : report.cycle) {
+        text.append(" ").append(edge.waiter.label).append("->").append(edge.holder.label);
+      }
+      heard.push_back(text);
+    }
+  };
+  const auto witness = std::make_shared<Witness>();
+  const auto stage = std::make_shared<Stage>(3);
+  db->add_observer(witness);
+  db->add_observer(stage);
+  std::vector<Transaction> txns;
+  for (const std::string label : {"one", "two", "three"}) {
+    txns.push_back(begin(label, Isolation::read_committed, no_lock_timeout));
+  }
+  must(txns[0].get_for_share(db.keyspace(), "a"));
+  must(txns[1].put(db.keyspace(), "b", "1"));
+  const auto put = [&](std::size_t who, const std::string& key) {
+    stage->run(who, [&, who, key] { static_cast<void>(txns[who].put(db.keyspace(), key, "1")); });
+  };
+  put(1, "a");
+  put(2, "a");
+  put(0, "b");
+  const std::vector<std::string> expected{
+      "two waits for key 'a' in keyspace 'default' held by one shared",
+      "three waits for key 'a' in keyspace 'default' held by one shared queued by two exclusive",
+      "two pays: one->two two->one",
+      "one waits for key 'b' in keyspace 'default' held by two "
+      "exclusive"};
+  BOOST_TEST(witness->heard == expected, boost::test_tools::per_element());
+  for (std::size_t who : {1u, 0u, 2u}) {
+    stage->run(who, [&, who] { static_cast<void>(txns[who].rollback()); });
+  }
+  db->remove_observer(stage);
+  db->remove_observer(witness);
+  BOOST_TEST(stage->faults().empty());
 }
 
 // W1: nothing that a waiter holds keeps others from their work.
