@@ -4,6 +4,8 @@
 
 #include <cstdio>
 
+#include "interrupt.h"
+
 namespace isolde::shell {
 namespace {
 
@@ -33,6 +35,7 @@ int exit_code_of(ErrorCode code) {
 }  // namespace
 
 void complain(std::string_view message) {
+  if (reader_is_gone()) return;  // what fails now fails for that reason, which is no error
   const std::string line = fmt::format("isolde: {}\n", message);
   std::fwrite(line.data(), 1, line.size(), stderr);
 }

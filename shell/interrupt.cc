@@ -1,9 +1,11 @@
 #include "interrupt.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -18,11 +20,31 @@ std::atomic<bool> graceful{true};
 int rung = -1;  // an eventfd
 static_assert(std::atomic<int>::is_always_lock_free, "signal handlers may touch nothing else");
 
+void ring() {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(rung, &one, sizeof one);
+}
+
 extern "C" void note_interrupt(int signal) {
   if (!graceful.load() || noted.exchange(signal) != 0) ::_exit(exit_interrupted);
   const int error = errno;
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(rung, &one, sizeof one);
+  ring();
+  errno = error;
+}
+
+// The signal does not say which descriptor it is about: a pipe that the user named as a file may
+// break as well, and that is an error of the command like any other.
+bool standard_stream_is_broken() {
+  std::array<pollfd, 2> streams{pollfd{STDOUT_FILENO, 0, 0}, pollfd{STDERR_FILENO, 0, 0}};
+  if (::poll(streams.data(), streams.size(), 0) <= 0) return false;
+  return ((streams[0].revents | streams[1].revents) & (POLLERR | POLLHUP)) != 0;
+}
+
+// It comes again with each further write, so unlike an interrupt a second one changes nothing.
+extern "C" void note_broken_pipe(int signal) {
+  const int error = errno;
+  int none = 0;
+  if (standard_stream_is_broken() && noted.compare_exchange_strong(none, signal)) ring();
   errno = error;
 }
 
@@ -35,7 +57,8 @@ void catch_interrupts() {
   // No SA_RESTART: a read that waits for the terminal must return for the flag to be seen.
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
+  action.sa_handler = note_broken_pipe;
+  ::sigaction(SIGPIPE, &action, nullptr);
 }
 
 void die_on_interrupt() { graceful.store(false); }
@@ -49,6 +72,14 @@ bool take_interrupt() noexcept {
   std::uint64_t count = 0;
   [[maybe_unused]] const ssize_t drained = ::read(rung, &count, sizeof count);
   return noted.compare_exchange_strong(expected, 0);
+}
+
+bool reader_is_gone() noexcept { return noted.load() == SIGPIPE; }
+
+int die_of_broken_pipe() noexcept {
+  ::signal(SIGPIPE, SIG_DFL);
+  ::raise(SIGPIPE);
+  return 128 + SIGPIPE;  // where whoever started this has it blocked
 }
 
 int interrupt_descriptor() noexcept { return rung; }

@@ -4,8 +4,8 @@
 namespace isolde::shell {
 
 // From now on a first SIGINT or SIGTERM is only noted, for the command to end in good order; a
-// second one ends the process at once. SIGPIPE is ignored: a write to a closed pipe is an error
-// like any other.
+// second one ends the process at once. Likewise SIGPIPE, if it is standard output or error that
+// nobody reads any more; of any other pipe it leaves EPIPE to tell.
 void catch_interrupts();
 // The command has nothing to tidy up: the next signal ends the process, with exit code 130.
 void die_on_interrupt();
@@ -14,6 +14,13 @@ bool interrupted() noexcept;
 // The same for commands that live on: a Ctrl-C is forgotten once it has been answered, SIGTERM is
 // not.
 bool take_interrupt() noexcept;
+// Nobody reads standard output (or error) any more: the command ends as if interrupted, but there
+// is nobody to be told so.
+bool reader_is_gone() noexcept;
+// Ends the process as SIGPIPE would have, had it not been caught: last, when all is tidied up.
+// Whoever started it then sees what he is used to of other commands. Returns the exit code if it
+// can't.
+int die_of_broken_pipe() noexcept;
 // Readable while a signal is noted: for poll(), which a signal just before it would not end.
 int interrupt_descriptor() noexcept;
 

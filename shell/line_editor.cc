@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "interrupt.h"
 #include "stream.h"
 
 namespace isolde::shell {
@@ -17,6 +18,8 @@ namespace {
 class PlainLines final : public LineEditor {
  public:
   Result<Input> next() override {
+    // Many lines may have been read at once; none of them is executed after a signal.
+    if (interrupted()) return Error(ErrorCode::cancelled, "interrupted");
     if (!input_) {
       auto opened = LineInput::open("-");
       if (!opened) return opened.error();

@@ -120,8 +120,10 @@ int guarded_main(int argc, const char* const* argv) {
 static int run(int argc, const char* const* argv) {
   catch_interrupts();
   const int code = guarded_main(argc, argv);
-  // What is still buffered may meet a closed pipe or a full disk, and that must not go unnoticed.
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+  // What is still buffered may meet a full disk, and that must not go unnoticed.
+  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  if (reader_is_gone()) return die_of_broken_pipe();
+  if (failed) {
     complain("cannot write to standard output");
     return code == exit_ok ? exit_failed : code;
   }

@@ -394,6 +394,40 @@ BOOST_AUTO_TEST_CASE(output_that_cannot_be_written_is_told) {
   BOOST_TEST(says(finished, "cannot write to standard output"));
 }
 
+// As any other command of Unix: it has died of SIGPIPE, without a word, and leaves nothing behind.
+BOOST_AUTO_TEST_CASE(a_reader_that_has_seen_enough_ends_any_command_quietly) {
+  const Workshop workshop;
+  std::string records;
+  for (int i = 0; i < 20'000; ++i) records += "key" + std::to_string(i) + "\t1\n";
+  workshop.write("in.tsv", records);
+  BOOST_TEST(workshop.isolde({"load", "a.db", "in.tsv"}).code == 0);
+  std::string typed = "put x 1\n";
+  for (int i = 0; i < 20'000; ++i) typed += "get x\n";
+  workshop.write("typed", typed + "put x 2\n");
+  // The first reader is gone before anything is written, the second one goes while much is.
+  for (const std::string command :
+       {"--help", "demo", "demo write-skew", "matrix", "run lost-update --level all", "stat a.db",
+        "verify a.db", "dump a.db", "run no-such-script", "a.db < typed"}) {
+    BOOST_TEST_CONTEXT(command) {
+      const Finished unread = workshop.bash(
+          "mkfifo q; exec 3<>q; exec 4>q; exec 3>&-; rm q;"
+          "isolde " +
+          command + " >&4 2>&4");
+      BOOST_TEST((unread.code == 128 + SIGPIPE), unread.code);
+      const Finished seen =
+          workshop.bash("isolde " + command + " 2>errors | head -1; exit ${PIPESTATUS[0]}");
+      BOOST_TEST((seen.code == 128 + SIGPIPE || (seen.code <= 2)), seen.code);
+      if (seen.code == 128 + SIGPIPE) BOOST_TEST(workshop.read("errors") == "");
+    }
+  }
+  BOOST_TEST(workshop.bash("ls | grep isolde-").out == "");
+  // What had been read in advance of the reader's end is not executed behind it.
+  BOOST_TEST(workshop.isolde({"a.db"}, "get x\n").out == "A: 1\n");
+  BOOST_TEST(workshop.bash("isolde dump a.db 2>errors | head -1; exit ${PIPESTATUS[0]}").code ==
+             128 + SIGPIPE);
+  BOOST_TEST(workshop.read("errors") == "");
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
