@@ -121,6 +121,65 @@ std::string shown(const MatrixCell& cell) {
   return (cell.occurs ? "occurs" : cell.prevented_by) + (departs(cell) ? " (!)" : "");
 }
 
+// What fits four columns beside the names on a terminal of 80 columns.
+constexpr std::size_t name_width = 30;
+constexpr std::size_t column_width = 12;
+
+struct ShortForm {
+  std::string_view what;
+  std::string_view brief;
+  std::string_view meaning;
+};
+
+constexpr std::array<ShortForm, 7> short_forms{{
+    {"write_conflict", "conflict", "a transaction failed with write_conflict"},
+    {"serialization_failure", "failure", "a transaction failed with serialization_failure"},
+    {"deadlock", "deadlock", "the transactions waited for each other, and one was the victim"},
+    {"wait", "wait", "one waited until the other had ended"},
+    {"snapshot", "snapshot", "its snapshot hides the newer versions"},
+    {"committed_reads", "committed", "only committed versions are read"},
+    {"private_writes", "private", "what is not committed is private to its writer"},
+}};
+
+std::string_view brief(std::string_view what) {
+  const auto* found = std::find_if(short_forms.begin(), short_forms.end(),
+                                   [what](const ShortForm& form) { return form.what == what; });
+  return found == short_forms.end() ? what : found->brief;
+}
+
+std::string shown_short(const MatrixCell& cell) {
+  const std::string_view what = cell.occurs ? "occurs" : brief(cell.prevented_by);
+  return std::string(what.substr(0, column_width - 3)) + (departs(cell) ? " !" : "");
+}
+
+// A level of two words stands in two lines.
+std::string heading(Locking locking, const std::vector<Isolation>& levels) {
+  std::string first = padded(name(locking), name_width);
+  std::string second(name_width, ' ');
+  for (const Isolation level : levels) {
+    const std::string_view text = name(level);
+    const std::size_t dash = text.find('-');
+    const bool one_word = dash == std::string_view::npos;
+    first += padded(one_word ? "" : text.substr(0, dash), column_width);
+    second += padded(one_word ? text : text.substr(dash + 1), column_width);
+  }
+  first.erase(first.find_last_not_of(' ') + 1);
+  second.erase(second.find_last_not_of(' ') + 1);
+  return first + '\n' + second + '\n';
+}
+
+// Of what prevented something here, in the order of the table above.
+std::string legend(const Matrix& matrix) {
+  std::string text;
+  for (const ShortForm& form : short_forms) {
+    const bool used =
+        std::any_of(matrix.cells.begin(), matrix.cells.end(),
+                    [&](const MatrixCell& cell) { return cell.prevented_by == form.what; });
+    if (used) text += fmt::format("{} {}\n", padded(form.brief, column_width), form.meaning);
+  }
+  return text.empty() ? text : "Where it does not occur, what prevents it:\n" + text + '\n';
+}
+
 std::string departure(const MatrixCell& cell) {
   if (cell.occurs == cell.admitted) {
     return fmt::format("{} at {}: {}", name(cell.phenomenon), cell.cell.to_string(),
@@ -167,29 +226,22 @@ std::variant<Matrix, PlayFailure> play_matrix(const std::vector<Cell>& cells,
 
 std::string matrix_text(const Matrix& matrix, bool color) {
   const std::vector<Isolation> levels = levels_of(matrix);
-  constexpr std::size_t name_width = 31;
-  constexpr std::size_t widest = 23;  // serialization_failure, and a gap
   std::string text;
   for (const Locking locking : lockings_of(matrix)) {
-    std::string line = padded(name(locking), name_width);
-    for (const Isolation level : levels) line += padded(name(level), widest);
-    while (line.ends_with(' ')) line.pop_back();
-    text += '\n' + line + '\n';
+    text += '\n' + heading(locking, levels);
     for (const Phenomenon phenomenon : all_phenomena) {
-      line = padded(name(phenomenon), name_width);
+      std::string line = padded(name(phenomenon), name_width);
       for (const Isolation level : levels) {
         const MatrixCell* cell = find(matrix, phenomenon, {level, locking});
-        const std::string what = cell != nullptr ? shown(*cell) : "";
-        const std::string gap = level == levels.back() || what.size() >= widest
-                                    ? std::string()
-                                    : std::string(widest - what.size(), ' ');
+        const std::string what = cell != nullptr ? shown_short(*cell) : "";
         const bool red = cell != nullptr && cell->occurs;
+        const std::string gap(level == levels.back() ? 0 : column_width - what.size(), ' ');
         line += color ? fmt::format("\x1b[{}m{}\x1b[0m{}", red ? 31 : 32, what, gap) : what + gap;
       }
       text += line + '\n';
     }
   }
-  text += '\n';
+  text += '\n' + legend(matrix);
   for (const MatrixCell* cell : matrix.departures()) text += departure(*cell) + '\n';
   const std::size_t departures = matrix.departures().size();
   return text + fmt::format("{} cells as the contract says, {} not\n",

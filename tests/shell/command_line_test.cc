@@ -192,6 +192,21 @@ BOOST_AUTO_TEST_CASE(shipped_scripts_play_at_every_level_as_in_their_transcripts
   }
 }
 
+BOOST_AUTO_TEST_CASE(the_matrix_fits_80_columns_and_explains_its_words) {
+  const Workshop workshop;
+  const Finished finished = workshop.isolde({"matrix"});
+  BOOST_TEST(finished.code == 0);
+  std::istringstream stream(finished.out);
+  for (std::string line; std::getline(stream, line);) {
+    BOOST_TEST(lab::display_width(line) <= 80u, line);
+  }
+  BOOST_TEST(
+      finished.out.find("\nlost-update                   occurs      occurs      conflict    "
+                        "deadlock\n") != std::string::npos);
+  BOOST_TEST(finished.out.find("\nconflict     a transaction failed with write_conflict\n") !=
+             std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(demo_lists_the_catalogue_by_group) {
   const Workshop workshop;
   const Finished finished = workshop.isolde({"demo"});
@@ -406,8 +421,9 @@ BOOST_AUTO_TEST_CASE(a_reader_that_has_seen_enough_ends_any_command_quietly) {
   workshop.write("typed", typed + "put x 2\n");
   // The first reader is gone before anything is written, the second one goes while much is.
   for (const std::string command :
-       {"--help", "demo", "demo write-skew", "matrix", "run lost-update --level all", "stat a.db",
-        "verify a.db", "dump a.db", "run no-such-script", "a.db < typed"}) {
+       {"--help", "demo", "demo write-skew", "matrix --level ru --locking optimistic",
+        "run lost-update --level all", "stat a.db", "verify a.db", "dump a.db",
+        "run no-such-script", "a.db < typed"}) {
     BOOST_TEST_CONTEXT(command) {
       const Finished unread = workshop.bash(
           "mkfifo q; exec 3<>q; exec 4>q; exec 3>&-; rm q;"
