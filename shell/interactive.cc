@@ -79,10 +79,22 @@ class Shell final : public lab::Host {
   }
 
   void show(std::string_view text, bool error) override {
+    if (!editor_) return complain(text.substr(0, text.find_last_not_of('\n') + 1));
     // On a terminal all is one stream: an error is told where it happens.
-    editor_ ? editor_->show(text, error && !on_terminal_)
-            : complain(text.substr(0, text.find_last_not_of('\n') + 1));
+    error = error && !on_terminal_;
+    // In pieces: Ctrl-C shall end what shows a million entries, too.
+    constexpr std::size_t piece = std::size_t{1} << 14;
+    while (on_terminal_ && text.size() > piece) {
+      const std::size_t end = text.rfind('\n', piece) + 1;
+      if (end == 0) break;
+      editor_->show(text.substr(0, end), error);
+      text.remove_prefix(end);
+      if (interrupted()) return editor_->show("interrupted\n", error);
+    }
+    editor_->show(text, error);
   }
+
+  bool interrupted() const override { return shell::interrupted(); }
 
   Waited wait(std::optional<std::chrono::milliseconds> longest) override {
     std::array<pollfd, 2> sources{pollfd{bell_.descriptor(), POLLIN, 0},

@@ -2,19 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
+#include "lab/json_pieces.h"
 #include "lab/text.h"
 
 namespace isolde::lab {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json bytes_json(const std::string& bytes) {
-  if (is_utf8(bytes)) return bytes;
-  return Json{{"hex", hex(bytes)}};
-}
 
 struct ValueToJson {
   Json operator()(std::monostate) const { return nullptr; }
@@ -36,32 +28,6 @@ Json head(const Play& play, const char* event) {
               {"level", name(play.cell.level)},
               {"locking", name(play.cell.locking)},
               {"event", event}};
-}
-
-std::string line(const Json& json) {
-  // A script's name or a comment may hold bytes that are no UTF-8.
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
-}
-
-void add_error(Json& json, const Error& error) {
-  const Evidence& evidence = error.evidence();
-  if (evidence.key) json["key"] = bytes_json(*evidence.key);
-  if (evidence.range) json["range"] = spelled(*evidence.range);
-  if (evidence.culprit) json["with"] = evidence.culprit->label;
-  if (evidence.snapshot) json["snapshot"] = evidence.snapshot->value;
-  if (evidence.conflict) json["conflict"] = evidence.conflict->value;
-  json["message"] = error.message();
-}
-
-Json cycle_json(const DeadlockReport& report) {
-  Json cycle = Json::array();
-  for (const LockWaitEdge& edge : report.cycle) {
-    Json json{{"session", edge.waiter.label}, {"waits_for", edge.holder.label}};
-    if (edge.target.key) json["key"] = bytes_json(*edge.target.key);
-    if (edge.target.range) json["range"] = spelled(*edge.target.range);
-    cycle.push_back(std::move(json));
-  }
-  return cycle;
 }
 
 void add_outcome(Json& json, const StepRecord& record, bool woken) {
@@ -110,28 +76,9 @@ Json final_json(const Play& play) {
   return json;
 }
 
-Json edge_json(const CycleEdge& edge) {
-  Json json{{"from", edge.from.value}, {"to", edge.to.value}, {"edge", name(edge.kind)}};
-  if (edge.key) json["key"] = bytes_json(edge.key->key);
-  if (edge.range) json["range"] = spelled_range(*edge.range);
-  return json;
-}
-
 Json verdict_json(const Play& play) {
   Json json = head(play, "verdict");
-  json["anomalies"] = Json::array();
-  for (const Phenomenon phenomenon : play.verdict.phenomena()) {
-    json["anomalies"].push_back(name(phenomenon));
-  }
-  json["serializable"] = play.verdict.serializable;
-  Json details = Json::array();
-  for (const Anomaly& anomaly : play.verdict.anomalies) {
-    Json cycle = Json::array();
-    for (const CycleEdge& edge : anomaly.cycle) cycle.push_back(edge_json(edge));
-    details.push_back(Json{
-        {"name", name(anomaly.phenomenon)}, {"cycle", std::move(cycle)}, {"text", anomaly.text}});
-  }
-  if (!details.empty()) json["details"] = std::move(details);
+  add_verdict(json, play.verdict);
   return json;
 }
 
@@ -160,23 +107,24 @@ std::string step_line(const std::string& session, const StepRecord& record, bool
             {"step", record.step->name},
             {"command", record.step->text}};
   add_outcome(json, record, woken);
-  return line(json);
+  return json_line(json);
 }
 
 std::string blocked_line(const std::string& session, const StepRecord& record,
                          const std::vector<std::string>& by) {
-  return line(Json{{"event", "step"},
-                   {"session", session},
-                   {"step", record.step->name},
-                   {"command", record.step->text},
-                   {"outcome", "blocked"},
-                   {"by", by}});
+  return json_line(Json{{"event", "step"},
+                        {"session", session},
+                        {"step", record.step->name},
+                        {"command", record.step->text},
+                        {"outcome", "blocked"},
+                        {"by", by}});
 }
 
 std::string json_lines(const Play& play) {
   std::string text;
-  for (const PlayEvent& event : play.events) text += line(event_json(play, event));
-  return text + line(final_json(play)) + line(verdict_json(play)) + line(summary_json(play));
+  for (const PlayEvent& event : play.events) text += json_line(event_json(play, event));
+  return text + json_line(final_json(play)) + json_line(verdict_json(play)) +
+         json_line(summary_json(play));
 }
 
 }  // namespace isolde::lab

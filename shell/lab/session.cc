@@ -31,12 +31,17 @@ bool passes(const ScanCommand& scan, std::string_view value,
 struct Gathering {
   const ScanCommand& scan;
   std::optional<std::string> wanted;  // of its `where`
+  const std::function<bool()>& interrupted;
   Entries entries;
   std::size_t count = 0;
   std::int64_t sum = 0;
   std::optional<Error> failure;
 
   bool operator()(std::string_view key, std::string_view value) {
+    if (interrupted && interrupted()) {
+      failure = Error(ErrorCode::cancelled, "interrupted");
+      return false;
+    }
     if (!passes(scan, value, wanted)) return true;
     ++count;
     if (scan.what == ScanCommand::What::entries) {
@@ -349,7 +354,14 @@ Outcome Session::run(const Command& command, const KeyCommand& key_command) {
   if (!txn_ && aborted_) return not_in_transaction(command.text);
   auto keyspace = keyspace_of(command);
   if (!keyspace) return Outcome::failed(keyspace.error());
-  if (txn_) return apply(*txn_, *keyspace, key_command);
+  if (txn_) {
+    Outcome outcome = apply(*txn_, *keyspace, key_command);
+    // As where a wait is cancelled: its transaction ends with it.
+    if (outcome.error && outcome.error->code() == ErrorCode::cancelled && txn_->active()) {
+      static_cast<void>(txn_->rollback());
+    }
+    return outcome;
+  }
   auto txn = stage_.playground.database().begin(options({}));
   if (!txn) return Outcome::failed(txn.error());
   Outcome outcome = apply(*txn, *keyspace, key_command);
@@ -426,18 +438,37 @@ ScanOptions Session::options_of(const ScanCommand& scan) {
   return options;
 }
 
+// A scan that locks has locked all its range before it shows anything; a cursor locks as it goes.
+Result<void> Session::step_through(
+    Transaction& txn, const Keyspace& keyspace, const KeyRange& range, const ScanOptions& options,
+    const std::function<bool(std::string_view, std::string_view)>& visit) {
+  auto cursor = txn.cursor(keyspace, range, options);
+  if (!cursor) return cursor.error();
+  for (;;) {
+    auto entry = cursor->next();
+    if (!entry) return entry.error();
+    if (!*entry || !visit((*entry)->key, (*entry)->value)) return {};
+  }
+}
+
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const ScanCommand& scan) const {
   auto range = evaluate(scan.range, stage_.bindings);
   if (!range) return Outcome::failed(range.error());
   auto wanted = wanted_by(scan);
   if (!wanted) return Outcome::failed(wanted.error());
-  Gathering gathering{scan, *wanted, {}, 0, 0, std::nullopt};
+  Gathering gathering{scan, *wanted, stage_.interrupted, {}, 0, 0, std::nullopt};
+  const auto visit = [&gathering](std::string_view key, std::string_view value) -> bool {
+    return gathering(key, value);
+  };
   const ScanOptions options = options_of(scan);
-  if (scan.limit != std::size_t{0}) {
-    auto scanned = txn.scan(keyspace, *range, options,
-                            [&](std::string_view key, std::string_view value) -> bool {
-                              return gathering(key, value);
-                            });
+  const bool locks = txn.locking() == Locking::pessimistic &&
+                     (scan.mode != ReadMode::plain || txn.isolation() == Isolation::serializable);
+  if (scan.limit == std::size_t{0}) return std::move(gathering).outcome();
+  if (scan.limit && scan.where && locks) {
+    auto stepped = step_through(txn, keyspace, *range, options, visit);
+    if (!stepped) return Outcome::failed(stepped.error());
+  } else {
+    auto scanned = txn.scan(keyspace, *range, options, visit);
     if (!scanned) return Outcome::failed(scanned.error());
   }
   return std::move(gathering).outcome();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -41,6 +42,8 @@ struct Stage {
   Cell cell;
   Bindings bindings;
   Turns* turns = nullptr;  // nothing: alone, as setup is
+  // Whether what a session is at shall end at once; asked from its thread. Nothing: never.
+  std::function<bool()> interrupted = {};
 };
 
 // Executes the commands of one session in order.
@@ -117,6 +120,9 @@ class Session {
   Outcome apply(Transaction& txn, const Keyspace& keyspace, const AddCommand& add) const;
   Outcome apply(Transaction& txn, const Keyspace& keyspace, const CompareAndSetCommand& cas) const;
   Outcome apply(Transaction& txn, const Keyspace& keyspace, const ScanCommand& scan) const;
+  static Result<void> step_through(
+      Transaction& txn, const Keyspace& keyspace, const KeyRange& range, const ScanOptions& options,
+      const std::function<bool(std::string_view, std::string_view)>& visit);
 
   TransactionOptions options(const BeginCommand& begin) const;
   Outcome not_in_transaction(std::string_view what) const;

@@ -3,20 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "isolde/keyspace.h"
+#include "lab/json_pieces.h"
 #include "lab/text.h"
 
 namespace isolde::lab {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json bytes(const std::string& text) {
-  if (is_utf8(text)) return text;
-  return Json{{"hex", hex(text)}};
-}
 
 Json level_name(const std::optional<Isolation>& level) {
   if (!level) return nullptr;
@@ -27,12 +20,13 @@ Json edge_json(const CycleEdge& edge) {
   Json json{
       {"from", edge.from.value}, {"to", edge.to.value}, {"edge", std::string(name(edge.kind))}};
   if (edge.key) {
-    json["key"] = bytes(edge.key->key);
-    if (edge.key->keyspace != default_keyspace_name) json["keyspace"] = bytes(edge.key->keyspace);
+    json["key"] = bytes_json(edge.key->key);
+    if (edge.key->keyspace != default_keyspace_name)
+      json["keyspace"] = bytes_json(edge.key->keyspace);
   }
   if (edge.range) {
-    Json range{{"lower", bytes(edge.range->lower)}};
-    range["upper"] = edge.range->upper ? bytes(*edge.range->upper) : Json(nullptr);
+    Json range{{"lower", bytes_json(edge.range->lower)}};
+    range["upper"] = edge.range->upper ? bytes_json(*edge.range->upper) : Json(nullptr);
     json["range"] = std::move(range);
   }
   return json;
@@ -136,7 +130,7 @@ std::string verdict_json(const Verdict& verdict, JudgedLevel level) {
                                        {"level", std::string(name(broken.level))},
                                        {"text", broken.text}});
   }
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+  return json_line(json);
 }
 
 }  // namespace isolde::lab

@@ -47,6 +47,7 @@ Workbench::Workbench(Setting setting, ScreenStyle style, Host& host)
       turns_(std::make_shared<Turns>()),
       bell_(std::make_shared<Bell>(host)) {
   stage_.turns = turns_.get();
+  stage_.interrupted = [&host] { return host.interrupted(); };
 }
 
 Workbench::~Workbench() {
@@ -239,6 +240,8 @@ void Workbench::follow(std::size_t seat) {
   seats_[seat].at = nullptr;
   typed.done = true;
   typed.record.deadlock = turns_->take_deadlock(seat);
+  const auto& error = typed.record.outcome.error;
+  typed.by_hand = typed.by_hand || (error && error->code() == ErrorCode::cancelled);
   const bool woken = typed.blocked.has_value();
   if (woken) {
     typed.blocked->finished = true;

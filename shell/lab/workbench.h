@@ -16,6 +16,7 @@
 
 #include "isolde/database.h"
 #include "lab/cell.h"
+#include "lab/inside_json.h"
 #include "lab/open_playground.h"
 #include "lab/screen.h"
 #include "lab/session.h"
@@ -35,6 +36,8 @@ class Host {
   virtual void show(std::string_view text, bool error) = 0;
   // Waits until something has called woken() since the last wait, or for so long.
   virtual Waited wait(std::optional<std::chrono::milliseconds> longest) = 0;
+  // Ctrl-C has been hit: what runs shall end. From any thread.
+  virtual bool interrupted() const = 0;
   // A session has been woken, by whatever thread ended its wait; see Workbench::settle().
   virtual void woken() = 0;
   // The whole of a file. Errors: io_error, permission_denied, invalid_argument (too large).
@@ -98,7 +101,7 @@ class Workbench {
     std::optional<Blocking> blocked;
     std::size_t told = 0;  // commands that were shown
     bool done = false;
-    bool by_hand = false;  // its wait was ended by `cancel`
+    bool by_hand = false;  // `cancel` or Ctrl-C ended it
     Clock::time_point began;
     Clock::time_point blocked_at;
   };
@@ -140,6 +143,10 @@ class Workbench {
   void detach();
   Result<void> attach();
   void show(const std::string& text) { host_.show(text, false); }
+  Reply tell(const std::string& text) {
+    show(text);
+    return Reply::done;
+  }
 
   // workbench_commands.cc: the commands to the shell itself.
   Reply run(const ShellCommand& command, std::optional<std::size_t> seat);
@@ -155,14 +162,18 @@ class Workbench {
   Reply reopen();
   Reply fault();
   Reply help(const std::string& word);
+  Reply help_on_all();
 
   // workbench_inside.cc: looking inside.
+  std::vector<SeenVersion> seen_versions(const std::string& keyspace, const std::string& key,
+                                         const std::vector<VersionInfo>& versions) const;
   Reply versions(const ShellCommand& command);
   Reply snapshot(std::size_t seat);
   Reply touches(std::size_t seat, bool writes);
   Reply locks();
   Reply waits(bool dot);
   Reply deadlocks(bool dot);
+  std::vector<std::string> why(const Abort& abort) const;
   Reply explain();
   Reply verdict();
   Reply stats();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lab/command_registry.h"
+#include "lab/inside_json.h"
 #include "lab/text.h"
 #include "lab/workbench.h"
 
@@ -132,6 +133,7 @@ Reply Workbench::open_session(const ShellCommand& command) {
   if (command.level) cell.level = *command.level;
   if (command.locking) cell.locking = *command.locking;
   here_ = seat;
+  if (screen_.json()) return tell(session_line(name, cell));
   const bool open = seats_[seat].at != nullptr || seats_[seat].session->in_transaction();
   show(fmt::format(
       "{}: {}{}\n", screen_.session(seat, name), cell.to_string(),
@@ -147,20 +149,27 @@ Reply Workbench::use(const std::string& name) {
 }
 
 Reply Workbench::list_sessions() {
-  Rows rows{{"session", "begins with", "state"}};
+  std::vector<ListedSession> sessions;
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
     if (!seats_[seat].session) continue;
-    std::string state = state_of(seat);
+    ListedSession& listed = sessions.emplace_back();
+    listed = {label_of(seat), seats_[seat].cell, state_of(seat), std::nullopt, {}};
     if (const Transaction* txn = seats_[seat].session->transaction(); txn != nullptr) {
-      state += fmt::format(": {}", Cell{txn->isolation(), txn->locking()}.to_string());
+      listed.transaction = Cell{txn->isolation(), txn->locking()};
     }
-    if (seats_[seat].at != nullptr) {
-      state = fmt::format("waits for {}", fmt::join(turns_->blockers(seat), " and "));
-    }
-    rows.push_back({label_of(seat), seats_[seat].cell.to_string(), state.empty() ? "idle" : state});
+    if (seats_[seat].at != nullptr) listed.waits_for = turns_->blockers(seat);
   }
-  show(screen_.table(rows));
-  return Reply::done;
+  if (screen_.json()) return tell(sessions_line(sessions));
+  Rows rows{{"session", "begins with", "state"}};
+  for (const ListedSession& listed : sessions) {
+    std::string state = listed.state.empty() ? "idle" : listed.state;
+    if (listed.transaction) state += fmt::format(": {}", listed.transaction->to_string());
+    if (!listed.waits_for.empty()) {
+      state = fmt::format("waits for {}", fmt::join(listed.waits_for, " and "));
+    }
+    rows.push_back({listed.name, listed.cell.to_string(), state});
+  }
+  return tell(screen_.table(rows));
 }
 
 Reply Workbench::close_session(const std::string& name) {
@@ -182,8 +191,7 @@ Reply Workbench::close_session(const std::string& name) {
     here_ = 0;
     while (!seats_[here_].session) ++here_;
   }
-  show(fmt::format("{}: closed\n", name));
-  return Reply::done;
+  return tell(screen_.json() ? closed_line(name) : fmt::format("{}: closed\n", name));
 }
 
 Reply Workbench::wait(const ShellCommand& command) {
@@ -237,6 +245,10 @@ Reply Workbench::source(const std::string& file) {
   Reply worst = Reply::done;
   ++nested_;
   for (std::size_t number = 1; number <= source.line_count() && !over_; ++number) {
+    if (host_.interrupted()) {
+      worst = std::max(worst, refuse(fmt::format("{}: interrupted at line {}", file, number)));
+      break;
+    }
     const std::string_view line = source.line(number);
     if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
     if (!screen_.json()) show(fmt::format("{}{}\n", prompt(), printable(line)));
@@ -257,6 +269,7 @@ Reply Workbench::crash() {
   rollback_all();
   detach();
   playground_.abandon();
+  if (screen_.json()) return tell(crashed_line(lost));
   show(fmt::format("{}\n", screen_.painted("crashed: the database is as a killed process leaves it",
                                            Paint::bad)));
   if (!lost.empty()) {
@@ -282,6 +295,9 @@ Reply Workbench::reopen() {
   }
   if (auto attached = attach(); !attached) return refuse(attached.error().to_string());
   const Stats stats = playground_.database().stats();
+  if (screen_.json()) {
+    return tell(reopened_line(stats.visible, stats.visible.value - stats.checkpoint.value));
+  }
   show(fmt::format("reopened: commits up to {} are there; {} of them recovered from the log\n",
                    stats.visible.value, stats.visible.value - stats.checkpoint.value));
   return Reply::done;
@@ -293,21 +309,14 @@ Reply Workbench::fault() {
         "this database makes no syncs, so none can fail; open one with --durability sync");
   }
   playground_.database().fail_next_sync();
-  show("the next sync of the log will fail\n");
-  return Reply::done;
+  return tell(screen_.json() ? fault_line() : "the next sync of the log will fail\n");
 }
 
 Reply Workbench::help(const std::string& word) {
-  const auto explain = [this](const auto& spec, std::string_view addressee = {}) {
-    show(fmt::format("{}{}\n", addressee, screen_.painted(spec.syntax, Paint::bold)) +
-         screen_.note(spec.help) + fmt::format("   Example: {}\n", spec.example));
-  };
-  if (!word.empty()) {
-    const CommandSpec* of_sessions = find_command(word);
-    const ShellCommandSpec* of_shell = find_shell_command(word);
-    if (of_sessions != nullptr) explain(*of_sessions, of_shell != nullptr ? "SESSION: " : "");
-    if (of_shell != nullptr) explain(*of_shell);
-    if (of_sessions != nullptr || of_shell != nullptr) return Reply::done;
+  if (word.empty()) return help_on_all();
+  const CommandSpec* of_sessions = find_command(word);
+  const ShellCommandSpec* of_shell = find_shell_command(word);
+  if (of_sessions == nullptr && of_shell == nullptr) {
     std::vector<std::string_view> words;
     for (const auto& spec : command_registry()) words.push_back(spec.word);
     for (const auto& spec : shell_command_registry()) words.push_back(spec.word);
@@ -315,15 +324,41 @@ Reply Workbench::help(const std::string& word) {
         fmt::format("there is no command {}{}", spelled_short(word), did_you_mean(word, words))));
     return Reply::misuse;
   }
+  std::vector<HelpEntry> entries;
+  if (of_sessions != nullptr) {
+    entries.push_back({of_sessions->syntax, of_sessions->help, of_sessions->example});
+  }
+  if (of_shell != nullptr) entries.push_back({of_shell->syntax, of_shell->help, of_shell->example});
+  if (screen_.json()) return tell(help_line(entries));
+  for (const HelpEntry& entry : entries) {
+    const bool told_apart = entries.size() > 1 && &entry == &entries.front();
+    show(fmt::format("{}{}\n", told_apart ? "SESSION: " : "",
+                     screen_.painted(entry.syntax, Paint::bold)) +
+         screen_.note(entry.help) + fmt::format("   Example: {}\n", entry.example));
+  }
+  return Reply::done;
+}
+
+Reply Workbench::help_on_all() {
+  if (screen_.json()) {
+    std::vector<HelpEntry> entries;
+    for (const auto& spec : command_registry()) {
+      entries.push_back({spec.syntax, spec.help, spec.example});
+    }
+    for (const auto& spec : shell_command_registry()) {
+      entries.push_back({spec.syntax, spec.help, spec.example});
+    }
+    return tell(help_line(entries));
+  }
   const auto list = [this](std::string_view heading, const auto& registry) {
     std::vector<std::string_view> words;
     for (const auto& spec : registry) words.push_back(spec.word);
     show(fmt::format("{}\n", screen_.painted(heading, Paint::bold)) +
          screen_.note(fmt::format("{}", fmt::join(words, "  "))));
   };
-  list("Commands of a session: [SESSION:] [if $a2 OP VALUE] [in KEYSPACE] COMMAND {; ...}",
+  list("For a session: [SESSION:] [if $a2 OP VALUE] [in KEYSPACE] COMMAND {; ...}",
        command_registry());
-  list("Commands of the shell", shell_command_registry());
+  list("For the shell", shell_command_registry());
   show(screen_.note(
       "`help COMMAND` explains one. `A: get x` is for session A, `get x` for the one at the "
       "prompt. Outside a transaction each command commits by itself. $a2 is what the second line "

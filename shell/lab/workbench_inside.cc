@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lab/checker.h"
+#include "lab/inside_json.h"
 #include "lab/text.h"
 #include "lab/transcript.h"
 #include "lab/workbench.h"
@@ -32,7 +33,7 @@ std::string advice(ErrorCode code) {
     case ErrorCode::snapshot_too_old:
       return "Its old versions took more memory than they may. retry runs it on a new snapshot.";
     case ErrorCode::cancelled:
-      return "Its wait was cancelled, and what it had written is undone.";
+      return "It was cancelled, and what it had written is undone.";
     case ErrorCode::commit_outcome_unknown:
       return "The log failed under its commit: whether it survived, only reopen tells. To retry it "
              "blindly could do it twice.";
@@ -50,14 +51,12 @@ std::string version_value(const std::optional<std::string>& value) {
 
 }  // namespace
 
-Reply Workbench::versions(const ShellCommand& command) {
-  const std::string keyspace_name = command.keyspace.value_or(std::string(default_keyspace_name));
-  auto keyspace = playground_.find(keyspace_name);
-  if (!keyspace) return refuse(keyspace.error().to_string());
-  auto versions = playground_.database().versions(*keyspace, command.name);
-  if (!versions) return refuse(versions.error().to_string());
-  Rows rows{{"timestamp", "value", "writer", "where", "seen by"}};
-  std::vector<std::vector<std::string>> seen(versions->size());
+// The uncommitted ones first; each committed one with those whose next read would find it.
+std::vector<SeenVersion> Workbench::seen_versions(const std::string& keyspace,
+                                                  const std::string& key,
+                                                  const std::vector<VersionInfo>& versions) const {
+  std::vector<SeenVersion> seen;
+  std::vector<std::vector<std::string>> by(versions.size());
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
     if (!seats_[seat].session) continue;
     const std::string name = label_of(seat);
@@ -65,44 +64,61 @@ Reply Workbench::versions(const ShellCommand& command) {
     const Touch* own = nullptr;
     for (std::size_t i = 0; activity && activity->open && i < activity->touches.size(); ++i) {
       const Touch& touch = activity->touches[i];
-      if (touch.kind == Touch::Kind::write && touch.key == command.name &&
-          touch.keyspace == keyspace_name) {
+      if (touch.kind == Touch::Kind::write && touch.key == key && touch.keyspace == keyspace) {
         own = &touch;
       }
     }
     if (own != nullptr) {
-      rows.push_back({"uncommitted", version_value(own->value), name, "its write set", name});
+      seen.push_back({std::nullopt, own->value, name, false, false, {name}});
       continue;
     }
     const Transaction* txn = seats_[seat].session->transaction();
     const auto snapshot = txn == nullptr ? std::nullopt : txn->snapshot();
     std::size_t at = 0;
-    while (snapshot && at < versions->size() && (*versions)[at].commit > *snapshot) ++at;
-    if (at < seen.size()) seen[at].push_back(name);
+    while (snapshot && at < versions.size() && versions[at].commit > *snapshot) ++at;
+    if (at < by.size()) by[at].push_back(name);
   }
-  for (std::size_t i = 0; i < versions->size(); ++i) {
-    const VersionInfo& version = (*versions)[i];
-    const auto writer = log_->session_of(version.writer);
-    const std::string where = version.in_memory && version.in_base ? "memory, LMDB"
-                              : version.in_memory                  ? "memory"
-                                                                   : "LMDB";
-    rows.push_back({version.commit.value == 0 ? "before" : std::to_string(version.commit.value),
-                    version_value(version.value), writer.value_or("-"), where,
-                    fmt::format("{}", fmt::join(seen[i], " "))});
+  for (std::size_t i = 0; i < versions.size(); ++i) {
+    const VersionInfo& version = versions[i];
+    seen.push_back({version.commit, version.value, log_->session_of(version.writer),
+                    version.in_memory, version.in_base, std::move(by[i])});
   }
-  if (rows.size() == 1) {
+  return seen;
+}
+
+Reply Workbench::versions(const ShellCommand& command) {
+  const std::string keyspace_name = command.keyspace.value_or(std::string(default_keyspace_name));
+  auto keyspace = playground_.find(keyspace_name);
+  if (!keyspace) return refuse(keyspace.error().to_string());
+  auto versions = playground_.database().versions(*keyspace, command.name);
+  if (!versions) return refuse(versions.error().to_string());
+  const auto seen = seen_versions(keyspace_name, command.name, *versions);
+  if (screen_.json()) return tell(versions_line(keyspace_name, command.name, seen));
+  if (seen.empty()) {
     show(fmt::format("there is no {}, and nobody sees one\n",
                      spelled_key(keyspace_name, command.name)));
     return Reply::done;
   }
-  show(screen_.table(rows));
-  return Reply::done;
+  Rows rows{{"timestamp", "value", "writer", "where", "seen by"}};
+  for (const SeenVersion& version : seen) {
+    const std::string where = !version.commit                        ? "its write set"
+                              : version.in_memory && version.in_base ? "memory, LMDB"
+                              : version.in_memory                    ? "memory"
+                                                                     : "LMDB";
+    const std::string at = !version.commit              ? "uncommitted"
+                           : version.commit->value == 0 ? "before"
+                                                        : std::to_string(version.commit->value);
+    rows.push_back({at, version_value(version.value), version.writer.value_or("-"), where,
+                    fmt::format("{}", fmt::join(version.seen_by, " "))});
+  }
+  return tell(screen_.table(rows));
 }
 
 Reply Workbench::snapshot(std::size_t seat) {
   const std::string name = label_of(seat);
   const Transaction* txn = seats_[seat].session->transaction();
   const std::uint64_t visible = playground_.database().stats().visible.value;
+  if (screen_.json()) return tell(snapshot_line(name, txn, Timestamp{visible}));
   std::string text;
   if (txn == nullptr) {
     text = fmt::format("{} has no transaction; each of its commands reads the newest state, now {}",
@@ -133,13 +149,14 @@ Reply Workbench::snapshot(std::size_t seat) {
                        : missed == 1 ? std::string("1 commit since then is not in it")
                                      : fmt::format("{} commits since then are not in it", missed));
   }
-  show(text + '\n');
+  for (const std::string& line : wrapped(text, style().width)) show(line + '\n');
   return Reply::done;
 }
 
 Reply Workbench::touches(std::size_t seat, bool writes) {
   const std::string name = label_of(seat);
   const auto activity = log_->activity(name);
+  if (screen_.json()) return tell(touches_line(name, activity, writes, *log_));
   if (!activity || !activity->open) {
     show(fmt::format("{} has no transaction that has {} anything\n", name,
                      writes ? "written" : "read"));
@@ -179,6 +196,7 @@ Reply Workbench::touches(std::size_t seat, bool writes) {
 
 Reply Workbench::locks() {
   const LockState state = playground_.database().locks();
+  if (screen_.json()) return tell(locks_line(state));
   if (state.held.empty() && state.awaited.empty()) {
     show("no locks are held\n");
     return Reply::done;
@@ -203,9 +221,14 @@ Reply Workbench::locks() {
 
 Reply Workbench::waits(bool dot) {
   const LockState state = playground_.database().locks();
-  if (dot) {
-    show(state.to_dot());
-    return Reply::done;
+  if (dot) return tell(screen_.json() ? graph_line("waits", state.to_dot()) : state.to_dot());
+  if (screen_.json()) {
+    std::vector<AwaitedSession> sessions;
+    for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
+      if (turns_->waited_for(seat)) sessions.push_back({label_of(seat), turns_->blockers(seat)});
+    }
+    const auto reason_of = [this](const LockWaitEdge& edge) { return log_->reason_of(edge); };
+    return tell(waits_line(state, style().clock, reason_of, sessions));
   }
   std::string text;
   for (const AwaitedLock& lock : state.awaited) {
@@ -225,13 +248,14 @@ Reply Workbench::waits(bool dot) {
 
 Reply Workbench::deadlocks(bool dot) {
   const std::vector<DeadlockReport> reports = playground_.database().deadlocks();
+  if (screen_.json() && !dot) return tell(deadlocks_line(reports));
   if (reports.empty()) {
     show("there has been no deadlock\n");
     return Reply::done;
   }
   if (dot) {
-    show(to_dot(reports.back()));
-    return Reply::done;
+    const std::string graph = to_dot(reports.back());
+    return tell(screen_.json() ? graph_line("deadlocks", graph) : graph);
   }
   for (std::size_t i = 0; i < reports.size(); ++i) {
     show(fmt::format("deadlock {}: {} was its victim\n", i + 1, reports[i].victim.label));
@@ -240,7 +264,23 @@ Reply Workbench::deadlocks(bool dot) {
   return Reply::done;
 }
 
+std::vector<std::string> Workbench::why(const Abort& abort) const {
+  std::vector<std::string> sentences{
+      abort.deadlock ? deadlock_sentence(*abort.deadlock)
+                     : evidence_sentence(abort.error, abort.session, playground_)};
+  if (std::string text = advice(abort.error.code()); !text.empty()) {
+    sentences.push_back(std::move(text));
+  }
+  return sentences;
+}
+
 Reply Workbench::explain() {
+  if (screen_.json()) {
+    if (!abort_) return tell(explain_line(std::nullopt));
+    const Abort& abort = *abort_;
+    return tell(explain_line(ExplainedAbort{abort.session, abort.step, abort.command, abort.error,
+                                            abort.deadlock, why(abort)}));
+  }
   if (!abort_) {
     show("no transaction has been aborted by an error\n");
     return Reply::done;
@@ -249,17 +289,14 @@ Reply Workbench::explain() {
   show(fmt::format("{}'s transaction was aborted in {}, by {}: {}\n", abort.session, abort.step,
                    printable(abort.command),
                    screen_.painted(to_script(Outcome::failed(abort.error)), Paint::bad)));
-  show(screen_.note(abort.deadlock ? deadlock_sentence(*abort.deadlock)
-                                   : evidence_sentence(abort.error, abort.session, playground_)));
-  if (const std::string text = advice(abort.error.code()); !text.empty()) {
-    show(screen_.note(text));
-  }
+  for (const std::string& sentence : why(abort)) show(screen_.note(sentence));
   return Reply::done;
 }
 
 Reply Workbench::verdict() {
   const History history = log_->recorder().history();
   const Verdict verdict = check(history);
+  if (screen_.json()) return tell(verdict_line(verdict));
   const std::vector<Phenomenon> found = verdict.phenomena();
   std::vector<std::string_view> names;
   for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
@@ -282,6 +319,7 @@ Reply Workbench::verdict() {
 
 Reply Workbench::stats() {
   const Stats stats = playground_.database().stats();
+  if (screen_.json()) return tell(stats_line(stats));
   std::uint64_t aborted = 0;
   std::vector<std::string> causes;
   for (const auto& [code, count] : stats.aborted) {
@@ -313,28 +351,32 @@ Reply Workbench::stats() {
 }
 
 Reply Workbench::history() {
-  if (typed_.empty()) {
-    show("nothing has been typed for a session yet\n");
-    return Reply::done;
-  }
-  Rows rows{{"step", "session", "typed", "outcome"}};
+  std::vector<ListedStep> steps;
   for (const TypedStep& typed : typed_) {
     Outcome outcome = typed.record.outcome;
     if (!typed.done) {
       outcome = Outcome::of({});
       outcome.blocked = typed.blocked;
     }
-    rows.push_back({typed.step.name, label_of(typed.step.session), printable(typed.step.text),
-                    to_script(outcome, shown_bytes)});
+    steps.push_back({typed.step.name, label_of(typed.step.session), typed.step.text, outcome});
   }
-  show(screen_.table(rows));
-  return Reply::done;
+  if (screen_.json()) return tell(history_line(steps));
+  if (steps.empty()) return tell("nothing has been typed for a session yet\n");
+  Rows rows{{"step", "session", "typed", "outcome"}};
+  for (const ListedStep& step : steps) {
+    rows.push_back(
+        {step.name, step.session, printable(step.text), to_script(step.outcome, shown_bytes)});
+  }
+  return tell(screen_.table(rows));
 }
 
 Reply Workbench::keyspaces() {
+  std::vector<std::string> names;
   for (const Keyspace& keyspace : playground_.database().keyspaces()) {
-    show(fmt::format("   {}\n", spelled(keyspace.name())));
+    names.push_back(keyspace.name());
   }
+  if (screen_.json()) return tell(keyspaces_line(names));
+  for (const std::string& keyspace : names) show(fmt::format("   {}\n", spelled(keyspace)));
   return Reply::done;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lab/checker.h"
+#include "lab/inside_json.h"
 #include "lab/script.h"
 #include "lab/text.h"
 #include "lab/workbench.h"
@@ -87,7 +88,7 @@ Reply Workbench::save(const std::string& file) {
                                     [](const TypedStep& typed) { return typed.by_hand; });
   if (by_hand != typed_.end()) {
     return refuse(
-        fmt::format("the wait of {} was cancelled by hand, which a script cannot do; "
+        fmt::format("{} was cancelled by hand, which a script cannot do; "
                     "reopen, and begin anew",
                     by_hand->step.name));
   }
@@ -99,9 +100,9 @@ Reply Workbench::save(const std::string& file) {
   if (auto written = host_.write(file, text); !written) {
     return refuse(fmt::format("{}: {}", printable(file), written.error().to_string()));
   }
-  show(
+  if (screen_.json()) return tell(saved_line(file, typed_.size()));
+  return tell(
       fmt::format("saved {} steps; to play them: isolde run {}\n", typed_.size(), printable(file)));
-  return Reply::done;
 }
 
 }  // namespace isolde::lab
