@@ -153,6 +153,7 @@ class Shell final : public lab::Host {
     style.color = want_color(options_.cell);
     style.width = terminal_width();
     style.clock = on_terminal_;
+    style.wraps = on_terminal_ || options_.echo;
     style.mode = options_.mode == "json"    ? lab::ScreenStyle::Mode::json
                  : options_.mode == "table" ? lab::ScreenStyle::Mode::table
                                             : lab::ScreenStyle::Mode::text;

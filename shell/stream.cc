@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -34,18 +36,31 @@ Error system_failure(std::string_view doing, const std::string& name, int error)
 
 Result<Descriptor> open_input(const std::string& path) {
   if (path == "-") return Descriptor(STDIN_FILENO, false);
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  while (fd < 0 && errno == EINTR) {  // a pipe that nobody writes to makes open() wait
-    if (interrupted()) return Error(ErrorCode::cancelled, "interrupted");
-    fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  }
+  // A pipe that nobody writes to would make open() wait, for longer than Ctrl-C can reach.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return system_failure("read", path, errno);
   Descriptor opened(fd);
   struct stat status {};
   if (::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
     return system_failure("read", path, EISDIR);
   }
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0) {
+    return system_failure("read", path, errno);
+  }
   return opened;
+}
+
+// Waits until there is something to read, or the end. A signal that comes between a look at the
+// flag and a read would be noticed only after the read; the descriptor rings before and after.
+Result<void> await_input(int fd) {
+  std::array<pollfd, 2> sources{pollfd{fd, POLLIN, 0}, pollfd{interrupt_descriptor(), POLLIN, 0}};
+  while (!interrupted()) {
+    const int ready = ::poll(sources.data(), sources.size(), -1);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0 || sources[0].revents != 0) return {};
+  }
+  return Error(ErrorCode::cancelled, "interrupted");
 }
 
 // Appends what can be read; false at the end of the input.
@@ -53,7 +68,10 @@ Result<bool> read_chunk(int fd, const std::string& name, std::string& buffer) {
   const std::size_t old_size = buffer.size();
   buffer.resize(old_size + chunk_bytes);
   for (;;) {
-    if (interrupted()) return Error(ErrorCode::cancelled, "interrupted");
+    if (auto there = await_input(fd); !there) {
+      buffer.resize(old_size);
+      return there.error();
+    }
     const ssize_t count = ::read(fd, buffer.data() + old_size, chunk_bytes);
     if (count < 0 && errno == EINTR) continue;
     buffer.resize(old_size + static_cast<std::size_t>(count < 0 ? 0 : count));

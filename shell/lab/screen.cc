@@ -85,6 +85,15 @@ std::string Screen::note(std::string_view text) const {
   return block;
 }
 
+std::string Screen::complaint(std::string_view text) const {
+  if (!style_.wraps) return painted(text, Paint::bad) + '\n';
+  std::string lines;
+  for (const std::string& line : wrapped(text, style_.width)) {
+    lines += painted(line, Paint::bad) + '\n';
+  }
+  return lines;
+}
+
 std::string Screen::table(const Rows& rows) const {
   std::vector<std::size_t> widths(rows.front().size());
   for (const auto& row : rows) {

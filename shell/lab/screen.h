@@ -21,6 +21,8 @@ struct ScreenStyle {
   std::size_t width = 80;  // columns, at least 40
   // Says for how long somebody waits or has waited. Off where the same input must print the same.
   bool clock = false;
+  // Breaks what may be long at the width. Off where other programs may read it.
+  bool wraps = false;
   bool timer = false;  // after each command, how long it took
 };
 
@@ -46,6 +48,8 @@ class Screen {
                       const Outcome& outcome) const;
   // Sentences below, indented and wrapped.
   std::string note(std::string_view text) const;
+  // What could not be done, or was not understood.
+  std::string complaint(std::string_view text) const;
   // Rows under a first row of headings.
   std::string table(const Rows& rows) const;
 

@@ -165,7 +165,46 @@ constexpr std::array registry{
                      Verb::quit, Operands::none, nullptr},
 };
 
+// What it is called elsewhere, and here.
+struct Habit {
+  std::string_view word;
+  std::string_view here;
+};
+
+constexpr std::array<Habit, 15> habits{{{"set", "put"},
+                                        {"update", "put"},
+                                        {"delete", "del"},
+                                        {"erase", "del"},
+                                        {"remove", "del"},
+                                        {"rm", "del"},
+                                        {"incr", "add"},
+                                        {"select", "get or scan"},
+                                        {"find", "scan"},
+                                        {"keys", "scan"},
+                                        {"list", "scan"},
+                                        {"ls", "scan"},
+                                        {"tables", "keyspaces"},
+                                        {"abort", "rollback"},
+                                        {"undo", "rollback"}}};
+
+// As other shells write it: in capitals, with a dot in front.
+std::string plain_word(std::string_view word) {
+  if (word.starts_with('.')) word.remove_prefix(1);
+  std::string plain(word);
+  std::transform(plain.begin(), plain.end(), plain.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return plain;
+}
+
 std::string unknown(const Token& word) {
+  const std::string plain = plain_word(word.text);
+  const auto* habit = std::find_if(habits.begin(), habits.end(),
+                                   [&plain](const Habit& each) { return each.word == plain; });
+  const bool here = find_command(plain) != nullptr || find_shell_command(plain) != nullptr;
+  if (here || habit != habits.end()) {
+    return fmt::format("unknown command {}; did you mean {}?", spelled_short(word.text),
+                       here ? plain : habit->here);
+  }
   std::vector<std::string_view> words;
   for (const ShellCommandSpec& spec : registry) words.push_back(spec.word);
   for (const CommandSpec& spec : command_registry()) words.push_back(spec.word);
@@ -211,6 +250,7 @@ std::optional<std::string> session_prefix(const Token& first, std::size_t& rest)
 std::span<const ShellCommandSpec> shell_command_registry() { return registry; }
 
 const ShellCommandSpec* find_shell_command(std::string_view word) {
+  if (word == "exit") word = "quit";
   const auto* found =
       std::find_if(registry.begin(), registry.end(),
                    [word](const ShellCommandSpec& spec) { return spec.word == word; });

@@ -299,6 +299,11 @@ std::vector<std::vector<std::string>> table_rows(const std::vector<Play>& plays,
 std::string evidence_sentence(const Error& error, std::string_view session,
                               const Playground& playground) {
   const Evidence& evidence = error.evidence();
+  if (error.code() == ErrorCode::keyspace_not_found) {
+    // The error speaks to programmers.
+    const std::string keyspace = spelled_short(playground.script_name(evidence.keyspace));
+    return fmt::format("There is no keyspace {}; this creates it: keyspace {}", keyspace, keyspace);
+  }
   const std::string self =
       evidence.self && !evidence.self->label.empty() ? evidence.self->label : std::string(session);
   const bool conflict =

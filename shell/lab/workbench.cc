@@ -116,12 +116,12 @@ Reply Workbench::complain(std::string_view line, std::string_view name, std::siz
   for (std::string shown; std::getline(place, shown);) {
     below += "   " + shown.substr(std::min(number_columns, shown.size())) + '\n';
   }
-  host_.show(screen_.painted(text, Paint::bad) + '\n' + below, true);
+  host_.show(screen_.complaint(text) + below, true);
   return Reply::misuse;
 }
 
 Reply Workbench::refuse(const std::string& message) {
-  host_.show(screen_.painted(message, Paint::bad) + '\n', true);
+  host_.show(screen_.complaint(message), true);
   return Reply::refused;
 }
 

@@ -238,7 +238,7 @@ Reply Workbench::source(const std::string& file) {
   if (nested_ == most_nested) return refuse(fmt::format("{}: files source each other", file));
   auto text = host_.read(file);
   if (!text) {
-    host_.show(screen_.painted(text.error().message(), Paint::bad) + '\n', true);
+    host_.show(screen_.complaint(text.error().message()), true);
     return Reply::misuse;
   }
   const Source source(file, std::move(*text));

@@ -89,7 +89,7 @@ std::vector<SeenVersion> Workbench::seen_versions(const std::string& keyspace,
 Reply Workbench::versions(const ShellCommand& command) {
   const std::string keyspace_name = command.keyspace.value_or(std::string(default_keyspace_name));
   auto keyspace = playground_.find(keyspace_name);
-  if (!keyspace) return refuse(keyspace.error().to_string());
+  if (!keyspace) return refuse(evidence_sentence(keyspace.error(), {}, playground_));
   auto versions = playground_.database().versions(*keyspace, command.name);
   if (!versions) return refuse(versions.error().to_string());
   const auto seen = seen_versions(keyspace_name, command.name, *versions);

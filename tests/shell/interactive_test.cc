@@ -236,6 +236,18 @@ BOOST_AUTO_TEST_CASE(errors_say_where_and_what_and_the_worst_of_them_is_the_exit
       {"B: get x\n", "there is no session B; open it: session B\n", 1},
       {"use C\n", "there is no session C", 1},
       {"close A\n", "A is the only session", 1},
+      {"session A rc pessimistic\nsession B rc pessimistic\nA: begin\nA: put x 1\nB: put x 2\n"
+       "B: get x\n",
+       "session B waits for A, so it can do nothing else; end that wait from the other side, or "
+       "by: "
+       "cancel B\nA has a transaction open: rolled back, for the input ends here\n"
+       "B still waits: rolled back, for the input ends here\n",
+       1},
+      {"SELECT x\n", "unknown command SELECT; did you mean get or scan?", 2},
+      {"set x 1\n", "unknown command set; did you mean put?", 2},
+      {".quit\n", "did you mean quit?", 2},
+      {"BEGIN\n", "did you mean begin?", 2},
+      {"exit now\n", "the syntax is: quit", 2},
       {"source missing\n", "cannot read missing: No such file or directory", 2},
       {"mode tabel\n", "there is no mode 'tabel'; did you mean table?", 2},
       {"help gett\n", "there is no command gett; did you mean get?", 2},
@@ -271,6 +283,24 @@ BOOST_AUTO_TEST_CASE(garbage_is_refused_line_by_line_and_harms_nothing) {
   BOOST_TEST(finished.code == 2);
   BOOST_TEST(finished.out.starts_with("A: ok\n"));
   BOOST_TEST(workshop.isolde({"dump", "bank.db"}).out == "x\t1\n");
+  BOOST_TEST(workshop.isolde({"verify", "bank.db"}).code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_leaves_the_shell_leaves_the_lines_behind_it_unread) {
+  const Workshop workshop;
+  for (const std::string word : {"quit", "exit"}) {
+    const Finished finished = workshop.isolde({}, "put x 1\n" + word + "\nput x 2\n");
+    BOOST_TEST(finished.code == 0, finished.err);
+    BOOST_TEST(finished.out == "A: ok\n");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_keyspace_that_is_missing_is_told_with_what_creates_it) {
+  const Workshop workshop;
+  BOOST_TEST(
+      transcript(workshop, "in stock get x\nin stock versions x\n") ==
+      "A: keyspace_not_found\n   There is no keyspace stock; this creates it: keyspace stock\n"
+      "There is no keyspace stock; this creates it: keyspace stock\n");
 }
 
 BOOST_AUTO_TEST_CASE(a_database_that_cannot_be_opened_is_exit_code_3) {

@@ -178,6 +178,33 @@ BOOST_AUTO_TEST_CASE(ctrl_c_ends_a_wait_or_empties_the_line_but_not_the_shell) {
   BOOST_TEST(terminal.exit_code() == 0);
 }
 
+BOOST_AUTO_TEST_CASE(ctrl_c_gives_up_reading_a_file_that_never_ends) {
+  const Workshop workshop;
+  BOOST_TEST(workshop.bash("mkfifo pipe").code == 0);
+  Terminal terminal(workshop);
+  terminal.enter("put x 1");
+  terminal.type("source pipe\r");
+  terminal.expect("source pipe");
+  terminal.until("the line to be entered",
+                 [](const VirtualScreen& screen) { return screen.before_cursor().empty(); });
+  terminal.type("\x03");
+  terminal.expect("interrupted");
+  terminal.enter("get x");
+  BOOST_TEST(shows(terminal, "A: 1"), terminal.screen().text());
+}
+
+BOOST_AUTO_TEST_CASE(complaints_break_between_words_at_80_columns) {
+  const Workshop workshop;
+  Terminal terminal(workshop);
+  terminal.enter("begin serialisable");
+  BOOST_TEST(
+      shows(terminal,
+            "begin takes [level] [locking] [read only] [timeout 50ms] [priority N], in this\n"
+            "order, not serialisable; did you mean serializable?\n"
+            "   begin serialisable\n         ^~~~~~~~~~~~\n"),
+      terminal.screen().text());
+}
+
 BOOST_AUTO_TEST_CASE(long_lines_wide_characters_and_binary_keys_keep_to_80_columns) {
   const Workshop workshop;
   Terminal terminal(workshop);
