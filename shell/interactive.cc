@@ -82,6 +82,7 @@ class Shell final : public lab::Host {
     if (!editor_) return complain(text.substr(0, text.find_last_not_of('\n') + 1));
     // On a terminal all is one stream: an error is told where it happens.
     error = error && !on_terminal_;
+    if (on_terminal_ && interrupted()) leave_the_keys_line();
     // In pieces: Ctrl-C shall end what shows a million entries, too.
     constexpr std::size_t piece = std::size_t{1} << 14;
     while (on_terminal_ && text.size() > piece) {
@@ -104,7 +105,7 @@ class Shell final : public lab::Host {
         longest ? static_cast<int>(std::min<std::int64_t>(longest->count(), longest_poll_ms)) : -1;
     const int ready = ::poll(sources.data(), sources.size(), timeout);
     if (ready < 0 || sources[1].revents != 0) {
-      if (on_terminal_) static_cast<void>(take_interrupt());  // else it ends the reading
+      if (on_terminal_ && take_interrupt()) leave_the_keys_line();  // else it ends the reading
       return Waited::interrupted;
     }
     static_cast<void>(bell_.take());
@@ -189,7 +190,13 @@ class Shell final : public lab::Host {
     return on_terminal_ ? exit_ok : code;
   }
 
+  // The terminal has shown ^C, and nothing behind it.
+  void leave_the_keys_line() {
+    if (!std::exchange(behind_the_keys_, true)) editor_->show("\n", false);
+  }
+
   int execute(const std::string& line, std::size_t number) {
+    behind_the_keys_ = false;
     if (options_.echo) show(fmt::format("{}{}\n", bench_->prompt(), lab::printable(line)), false);
     const Reply reply =
         bench_->execute(line, on_terminal_ || options_.echo ? "" : "standard input", number);
@@ -202,6 +209,7 @@ class Shell final : public lab::Host {
 
   const ShellOptions& options_;
   const bool on_terminal_;
+  bool behind_the_keys_ = true;
   Bell bell_;
   std::optional<lab::TemporaryDirectory> temporary_;  // outlives the database in it
   std::unique_ptr<LineEditor> editor_;

@@ -47,12 +47,11 @@ class PlainTerminal final : public LineEditor {
 
   // What is half typed stays with the terminal, though not in sight.
   void show(std::string_view text, bool error) override {
-    if (prompted_) std::fputs("\n", stdout);
+    if (std::exchange(prompted_, false)) std::fputs("\n", stdout);  // next() prompts anew
     std::FILE* stream = error ? stderr : stdout;
     if (error) std::fflush(stdout);
     std::fwrite(text.data(), 1, text.size(), stream);
     std::fflush(stream);
-    if (prompted_) prompt();
   }
 
  private:

@@ -182,6 +182,22 @@ BOOST_AUTO_TEST_CASE(a_crash_keeps_what_was_committed_and_nothing_else) {
              "B: x=1\nB: skipped\n");
 }
 
+// The client sends it again, for the answer got lost: with the first attempt before its commit, in
+// the middle of it, or behind it.
+BOOST_AUTO_TEST_CASE(a_payment_with_a_key_is_charged_once_wherever_the_crash_comes) {
+  const std::string payment = "begin ser\ninsert payment/42 30; add balance -30\n";
+  for (const std::string accident :
+       {"crash\n", "fault next-sync\ncommit\ncrash\n", "commit\ncrash\n"}) {
+    const Workshop workshop;
+    const std::string out = transcript(
+        workshop,
+        "put balance 100\n" + payment + accident + "reopen\n" + payment + "commit\nscan *\n",
+        "bank.db");
+    BOOST_TEST(out.ends_with("A: balance=70 payment/42=30\n"), accident << out);
+    BOOST_TEST(workshop.isolde({"verify", "bank.db"}).code == 0);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(after_a_failed_sync_the_outcome_is_unknown_until_reopened) {
   const Workshop workshop;
   const std::string out =
