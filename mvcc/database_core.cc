@@ -511,6 +511,10 @@ void DatabaseCore::WaitTeller::on_block(const LockOwner& waiter, const BlockEven
 void DatabaseCore::WaitTeller::on_wake(const LockOwner& waiter, WakeReason reason) {
   database_.notify([&](Observer& observer) { observer.on_wake(waiter.event(), reason); });
 }
+void DatabaseCore::WaitTeller::on_sleep(const LockOwner& waiter) {
+  database_.notify([&](Observer& observer) { observer.on_sleep(waiter.event()); });
+}
+
 void DatabaseCore::WaitTeller::on_resume(const LockOwner& waiter) {
   database_.notify([&](Observer& observer) { observer.on_resume(waiter.event()); });
 }

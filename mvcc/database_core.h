@@ -116,6 +116,7 @@ class DatabaseCore {
     explicit WaitTeller(const DatabaseCore& database) : database_(database) {}
     bool is_observed() const noexcept override { return database_.is_observed(); }
     void on_block(const LockOwner& waiter, const BlockEvent& event) override;
+    void on_sleep(const LockOwner& waiter) override;
     void on_wake(const LockOwner& waiter, WakeReason reason) override;
     void on_resume(const LockOwner& waiter) override;
     void on_deadlock(const DeadlockReport& report) override;

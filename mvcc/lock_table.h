@@ -42,6 +42,7 @@ class LockListener {
   virtual ~LockListener() = default;
   virtual bool is_observed() const noexcept = 0;
   virtual void on_block(const LockOwner& waiter, const BlockEvent& event) = 0;
+  virtual void on_sleep(const LockOwner&) {}
   virtual void on_wake(const LockOwner& waiter, WakeReason reason) = 0;
   virtual void on_resume(const LockOwner& waiter) = 0;
   virtual void on_deadlock(const DeadlockReport& report) = 0;

@@ -214,7 +214,10 @@ LockTable::Ending LockTable::wait(LockOwner& owner, const LockAsk& ask, Answer& 
   // wrong. Waiting for the announcement of a late one, as deliver() may, is safe here: it entered
   // the queue before this waiter did, so no circle of such waits can close.
   deliver(std::exchange(answer.aftermath.wakes, nullptr));
-  if (told) announce(owner, BlockEvent{answer.target, ask.mode, answer.waits_for});
+  if (told) {
+    announce(owner, BlockEvent{answer.target, ask.mode, answer.waits_for});
+    listener_.on_sleep(owner);
+  }
 
   Ending ending;
   for (;;) {

@@ -81,7 +81,12 @@ class RecordBuffer {
     return static_cast<std::uint16_t>(keyspaces_.size() - 1);
   }
   const std::string& keyspace_name(std::uint16_t index) const { return keyspaces_[index]; }
-  void clear() { chunks_.clear(); }
+  // Keeps a chunk: what is recorded again and again, a play after the other, allocates nothing.
+  void clear() {
+    if (chunks_.empty()) return;
+    chunks_.erase(chunks_.begin() + 1, chunks_.end());
+    chunks_.front().used = 0;
+  }
 
   // Walks the events.
   class Reader {

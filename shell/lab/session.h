@@ -15,7 +15,7 @@
 #include "lab/playground.h"
 #include "lab/predicate.h"
 #include "lab/script.h"
-#include "lab/turns.h"
+#include "lab/session_turns.h"
 
 namespace isolde::lab {
 
@@ -41,7 +41,7 @@ struct Stage {
   Playground& playground;
   Cell cell;
   Bindings bindings;
-  Turns* turns = nullptr;  // nothing: alone, as setup is
+  SessionTurns* turns = nullptr;  // nothing: alone, as setup is
   // Whether what a session is at shall end at once; asked from its thread. Nothing: never.
   std::function<bool()> interrupted = {};
 };
@@ -73,6 +73,7 @@ class Session {
   bool has_cursor(const std::string& name) const { return cursors_.count(name) != 0; }
   // Whether its waits for locks end by themselves.
   bool has_timeout() const noexcept { return timeout_.has_value(); }
+  std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }
   // Nothing more of the step that it is in shall be executed.
   void stop() noexcept { stopped_ = true; }
   // Rolls back what is still open when the schedule is over.

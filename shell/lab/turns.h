@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "isolde/observer.h"
+#include "lab/session_turns.h"
 
 namespace isolde::lab {
 
@@ -42,7 +43,7 @@ namespace isolde::lab {
 //
 // Thread safety: run(), resume(), next_woken() and await_wake() are for the one thread that
 // conducts; the observer's callbacks and pause(), wait_for() for the sessions' threads.
-class Turns final : public Observer {
+class Turns final : public Observer, public SessionTurns {
  public:
   using SessionId = std::size_t;  // as the script counts them
   enum class State : std::uint8_t { idle, running, blocked, woken };
@@ -78,9 +79,9 @@ class Turns final : public Observer {
   std::optional<DeadlockReport> take_deadlock(SessionId session);
 
   // In a session's thread, after each operation: waits for its turn if the operation was woken.
-  void pause();
+  void pause() override;
   // In a session's thread: blocks it until end_wait(), if `other` is blocked or woken.
-  void wait_for(SessionId other);
+  void wait_for(SessionId other) override;
 
   void on_block(const EventTransaction& txn, const BlockEvent& event) override;
   void on_wake(const EventTransaction& txn, WakeReason reason) override;

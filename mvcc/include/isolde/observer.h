@@ -114,6 +114,11 @@ class Observer {
 
   // Waiting. So that a client can know at every moment exactly who is blocked, without a clock:
   // - on_block is called in the waiter's thread, before it sleeps, once a wait.
+  // - on_sleep is called once for each on_block, after it, in the waiter's thread: from here on
+  //   whoever ends the wait need not wait for the waiter. A client that runs several transactions
+  //   in one thread goes on with the others inside, and returns once on_wake was called for this
+  //   one and the operation that called it is over; whoever returns earlier sleeps. No internal
+  //   mutex is held.
   // - on_wake is called once for each on_block, after it, by the thread that ended the wait (the
   //   one that released, or chose the victim, or cancelled; on a timeout the waiter), before the
   //   waiter runs on and before that thread's own operation returns.
@@ -126,6 +131,7 @@ class Observer {
   //   if it goes on waiting, and before the victim is woken. A request that is its own victim never
   //   blocks.
   virtual void on_block(const EventTransaction&, const BlockEvent&) {}
+  virtual void on_sleep(const EventTransaction&) {}
   virtual void on_wake(const EventTransaction&, WakeReason) {}
   virtual void on_resume(const EventTransaction&) {}
   virtual void on_deadlock(const DeadlockReport&) {}

@@ -1,0 +1,19 @@
+// What a session of a play asks of whoever gives it its turns.
+#pragma once
+
+#include <cstddef>
+
+namespace isolde::lab {
+
+// Called by a session while it has the turn. See Turns (each session a thread) and FiberTurns (all
+// sessions in one).
+class SessionTurns {
+ public:
+  virtual ~SessionTurns() = default;
+  // After each operation: returns when the session has its turn, which it may have lost meanwhile.
+  virtual void pause() = 0;
+  // Blocks the session until its wait is ended, if the other one is blocked or woken.
+  virtual void wait_for(std::size_t other) = 0;
+};
+
+}  // namespace isolde::lab
