@@ -29,6 +29,7 @@ constexpr const char* examples = R"(Examples:
   isolde run my-script.iso --level rc       play a script of your own, check what it expects
   isolde demo                               the catalogue: anomalies, deadlocks, interview classics
   isolde matrix                             every phenomenon at every level, played now
+  isolde explore my-script.iso              every order of its steps, at every level
   isolde load bank.db accounts.tsv --keyspace accounts
   isolde dump bank.db --keyspace accounts --as jsonl
   isolde stat bank.db
@@ -46,6 +47,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_run_command(app, invocation);
   add_demo_command(app, invocation);
   add_matrix_command(app, invocation);
+  add_explore_command(app, invocation);
   add_check_command(app, invocation);
   add_load_command(app, invocation);
   add_dump_command(app, invocation);

@@ -23,9 +23,9 @@
 #include "lab/run_json.h"
 #include "lab/runner.h"
 #include "lab/script.h"
-#include "lab/shipped_scripts.h"
 #include "lab/transcript.h"
 #include "lab/update.h"
+#include "script_file.h"
 #include "stream.h"
 
 namespace isolde::shell {
@@ -54,43 +54,6 @@ lab::TranscriptStyle style_for(const CellOptions& options) {
   return style;
 }
 
-std::vector<std::string_view> shipped_names() {
-  std::vector<std::string_view> names;
-  names.reserve(lab::shipped_scripts().size());
-  for (const lab::ShippedScript& script : lab::shipped_scripts()) {
-    names.push_back(script.name.substr(0, script.name.rfind('.')));
-  }
-  return names;
-}
-
-// A file, or by its bare name a script that ships.
-std::optional<lab::ParsedScript> read_script(const std::string& file, int& code) {
-  std::error_code ignored;
-  const bool exists = file == "-" || std::filesystem::exists(file, ignored);
-  if (!exists && file.find('/') == std::string::npos) {
-    for (const lab::ShippedScript& script : lab::shipped_scripts()) {
-      if (script.name == file || script.name == file + ".iso") {
-        return lab::parse_script(std::string(script.name), std::string(script.text));
-      }
-    }
-    const auto names = shipped_names();
-    complain(
-        fmt::format("there is no file {0}, and no script {0} ships with isolde{1}; those that "
-                    "do: {2}",
-                    file, lab::did_you_mean(file, names), fmt::join(names, ", ")));
-    code = exit_usage;
-    return std::nullopt;
-  }
-  constexpr std::size_t largest_script = std::size_t{64} << 20;
-  auto text = read_whole(file, largest_script);
-  if (!text) {
-    complain(text.error().message());
-    code = text.error().code() == ErrorCode::cancelled ? exit_interrupted : exit_usage;
-    return std::nullopt;
-  }
-  return lab::parse_script(file == "-" ? "<stdin>" : file, std::move(*text));
-}
-
 class Run {
  public:
   explicit Run(const RunOptions& options)
@@ -117,17 +80,7 @@ class Run {
   int read_scripts() {
     int code = exit_ok;
     for (const std::string& file : options_.files) {
-      auto parsed = read_script(file, code);
-      if (!parsed) continue;
-      if (parsed->script) {
-        scripts_.push_back(std::move(*parsed->script));
-        continue;
-      }
-      code = exit_usage;
-      const lab::Source& source = parsed->source;
-      for (const lab::ScriptError& error : parsed->errors) {
-        std::fputs(lab::render(source, error).c_str(), stderr);
-      }
+      if (auto script = read_script(file, code)) scripts_.push_back(std::move(*script));
     }
     return code;
   }
@@ -213,14 +166,6 @@ class Run {
       complain(fmt::format("{}:{}:{}: note: step {} is in no schedule, so it is never played",
                            script.source.name(), step.place.line, step.place.column, step.name));
     }
-  }
-
-  static int tell_failure(const lab::Script& script, const lab::PlayFailure& failure) {
-    if (!failure.place) return report(failure.error, script.source.name());
-    const lab::ScriptError error{*failure.place,
-                                 fmt::format("setup failed: {}", failure.error.to_string())};
-    std::fputs(lab::render(script.source, error).c_str(), stderr);
-    return exit_usage;
   }
 
   const RunOptions& options_;

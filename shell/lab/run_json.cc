@@ -3,24 +3,10 @@
 #include <fmt/format.h>
 
 #include "lab/json_pieces.h"
-#include "lab/text.h"
+#include "lab/value_json.h"
 
 namespace isolde::lab {
 namespace {
-
-struct ValueToJson {
-  Json operator()(std::monostate) const { return nullptr; }
-  Json operator()(Absent) const { return nullptr; }
-  Json operator()(const std::string& text) const { return bytes_json(text); }
-  Json operator()(std::int64_t number) const { return number; }
-  Json operator()(const Entries& entries) const {
-    Json list = Json::array();
-    for (const auto& [key, value] : entries) {
-      list.push_back(Json::array({bytes_json(key), bytes_json(value)}));
-    }
-    return list;
-  }
-};
 
 Json head(const Play& play, const char* event) {
   return Json{{"script", play.script->source.name()},
@@ -40,7 +26,7 @@ void add_outcome(Json& json, const StepRecord& record, bool woken) {
     add_error(json, *outcome.error);
     if (record.deadlock) json["cycle"] = cycle_json(*record.deadlock);
   } else if (!outcome.skipped) {
-    json["result"] = std::visit(ValueToJson{}, outcome.value);
+    json["result"] = value_json(outcome.value);
   }
 }
 
@@ -62,15 +48,7 @@ Json final_json(const Play& play) {
   Json json = head(play, "final");
   Json state = Json::object();
   for (const auto& [place, value] : play.changes) {
-    const auto& [keyspace, key] = place;
-    // A key of an object is text: other bytes are spelled as in scripts, quotes included.
-    std::string shown;
-    if (keyspace != default_keyspace_name) {
-      shown = is_utf8(keyspace) ? keyspace : spelled(keyspace);
-      shown += '/';
-    }
-    shown += is_utf8(key) ? key : spelled(key);
-    state[shown] = value ? bytes_json(*value) : Json(nullptr);
+    state[place_name(place)] = value ? bytes_json(*value) : Json(nullptr);
   }
   json["state"] = std::move(state);
   return json;
