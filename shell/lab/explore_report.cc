@@ -137,11 +137,14 @@ std::string findings(const std::vector<const Explored*>& cells) {
   return text;
 }
 
-// Each thing's witness once: of the strongest cell that shows it.
-std::string witness_texts(const std::vector<const Explored*>& cells) {
+// Each thing's witness once: at the strongest level that shows it, optimistic if either does.
+std::string witness_texts(std::vector<const Explored*> cells) {
+  std::stable_sort(cells.begin(), cells.end(), [](const Explored* a, const Explored* b) {
+    return a->exploration.cell.level > b->exploration.cell.level;
+  });
   std::vector<const Witness*> shown;
-  for (auto cell = cells.rbegin(); cell != cells.rend(); ++cell) {
-    for (const Witness& witness : (*cell)->witnesses) {
+  for (const Explored* cell : cells) {
+    for (const Witness& witness : cell->witnesses) {
       const bool known = std::any_of(shown.begin(), shown.end(), [&](const Witness* other) {
         return other->what == witness.what;
       });

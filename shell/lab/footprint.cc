@@ -121,6 +121,13 @@ struct RefersElsewhere {
   }
 };
 
+bool writes_or_locks(const Command& command) {
+  const auto* open = std::get_if<OpenCommand>(&command.action);
+  if (open != nullptr) return open->scan.mode != ReadMode::plain;
+  const Manner manner = std::visit(MannerOf{}, command.action);
+  return manner.writes || manner.mode != ReadMode::plain;
+}
+
 bool is_global(const Action& action) {
   return std::holds_alternative<WaitCommand>(action) ||
          std::holds_alternative<KeyspaceCommand>(action) ||
@@ -135,11 +142,12 @@ bool Footprint::touches_locks() const {
   });
 }
 
-bool independent(const Footprint& a, const Footprint& b, bool begins_matter) {
+bool independent(const Footprint& a, const Footprint& b) {
   if (a.global || b.global || (a.sessions & b.sessions) != 0) return false;
   if ((a.takes_snapshot && b.publishes) || (b.takes_snapshot && a.publishes)) return false;
   if ((a.begins && b.ends) || (b.begins && a.ends)) return false;
-  if (a.begins && b.begins && begins_matter) return false;
+  // A deadlock's victim is the youngest.
+  if (a.begins && b.begins && a.may_lock && b.may_lock) return false;
   // Whoever waited first goes on first; and whom a new request may pass depends on all who wait.
   if (a.blocks && (b.blocks || b.touches_locks())) return false;
   if (b.blocks && a.touches_locks()) return false;
@@ -153,12 +161,14 @@ bool independent(const Footprint& a, const Footprint& b, bool begins_matter) {
 
 Footprints::Footprints(const Script& script, Cell cell) : script_(script), cell_(cell) {
   bool any_elsewhere = false;
+  writes_.assign(script.sessions.size(), 0);
   std::deque<bool> open(script.sessions.size(), false);
   for (const Step& step : script.steps) {
     const RefersElsewhere elsewhere{script, step.session};
     bool global = false;
     for (const Command& command : step.commands) {
       look_at(command, open[step.session]);
+      if (writes_or_locks(command)) writes_[step.session] = 1;
       any_elsewhere = any_elsewhere || elsewhere.of(command);
       global = global || elsewhere.of(command) || is_global(command.action);
     }
@@ -239,7 +249,7 @@ void Footprints::add(Footprint& footprint, std::size_t session, const CommandRec
     transaction.open = true;
     transaction.level = begin->level.value_or(cell_.level);
     transaction.locking = begin->locking.value_or(cell_.locking);
-    footprint.begins = true;
+    begin_in(footprint, session, transaction.level, transaction.locking);
     return;
   }
   const auto* rollback = std::get_if<RollbackCommand>(&command.action);
@@ -251,7 +261,7 @@ void Footprints::add(Footprint& footprint, std::size_t session, const CommandRec
     transaction = Transaction();
     return;
   } else {
-    add_operation(footprint, transaction, command);
+    add_operation(footprint, session, command);
   }
   const bool ended = std::holds_alternative<CommitCommand>(command.action) ||
                      (done.outcome.error && ends_transaction(done.outcome.error->code()));
@@ -260,8 +270,16 @@ void Footprints::add(Footprint& footprint, std::size_t session, const CommandRec
   transaction = Transaction();
 }
 
-void Footprints::add_operation(Footprint& footprint, Transaction& transaction,
-                               const Command& command) {
+void Footprints::begin_in(Footprint& footprint, std::size_t session, Isolation level,
+                          Locking locking) const {
+  footprint.begins = true;
+  const bool locks_reads = level == Isolation::serializable && locking == Locking::pessimistic;
+  footprint.may_lock =
+      footprint.may_lock || locks_reads || (has_pessimists_ && writes_[session] != 0);
+}
+
+void Footprints::add_operation(Footprint& footprint, std::size_t session, const Command& command) {
+  Transaction& transaction = transactions_[session];
   std::string keyspace = command.keyspace.value_or(std::string(default_keyspace_name));
   std::optional<Access> place;
   if (const auto* open = std::get_if<OpenCommand>(&command.action)) {
@@ -282,7 +300,7 @@ void Footprints::add_operation(Footprint& footprint, Transaction& transaction,
   Transaction own;
   own.level = cell_.level;
   own.locking = cell_.locking;
-  footprint.begins = true;
+  begin_in(footprint, session, own.level, own.locking);
   touch(footprint, own, command, std::move(*place));
   add_end(footprint, own, true);
 }

@@ -35,7 +35,8 @@ struct Footprint {
   bool takes_snapshot = false;  // so it sees what has been published
   bool publishes = false;       // commits writes
   bool begins = false;
-  bool ends = false;  // commits: real time orders it and later begins
+  bool may_lock = false;  // what begins there: so a deadlock may have it for its victim
+  bool ends = false;      // commits: real time orders it and later begins
   bool blocks = false;
   bool global = false;  // touches all there is: checkpoints, `wait`, values of other sessions
   std::vector<Access> accesses;
@@ -45,10 +46,7 @@ struct Footprint {
 
 // Whether two slots, one right after the other, may change places: everything that can be observed
 // afterwards is the same, which of them can be played included. Errs on the side of no.
-//
-// `begins_matter`: a deadlock's victim is the youngest, so where there are locks the order of two
-// begins is one that can be observed.
-bool independent(const Footprint& a, const Footprint& b, bool begins_matter);
+bool independent(const Footprint& a, const Footprint& b);
 
 // Follows a play, slot by slot. What a commit touches depends on what its transaction did before.
 class Footprints {
@@ -60,8 +58,6 @@ class Footprints {
   // After each slot, in order.
   Footprint of(const std::vector<SlotPart>& turns);
 
-  // Whether any transaction of the script locks as it goes, in this cell.
-  bool has_pessimists() const noexcept { return has_pessimists_; }
   // Whether all that run choose their own level and locking, so that the cell says nothing.
   bool is_mixed() const noexcept { return !uses_cell_; }
 
@@ -79,7 +75,8 @@ class Footprints {
   void note_levels(Isolation level, Locking locking);
   void look_at(const Command& command, bool& open);
   void add(Footprint& footprint, std::size_t session, const CommandRecord& done);
-  void add_operation(Footprint& footprint, Transaction& transaction, const Command& command);
+  void add_operation(Footprint& footprint, std::size_t session, const Command& command);
+  void begin_in(Footprint& footprint, std::size_t session, Isolation level, Locking locking) const;
   void add_end(Footprint& footprint, Transaction& transaction, bool commits) const;
   void touch(Footprint& footprint, Transaction& transaction, const Command& command,
              Access place) const;
@@ -90,6 +87,7 @@ class Footprints {
   bool has_uncommitted_reads_ = false;
   bool uses_cell_ = false;
   std::vector<std::uint8_t> is_global_;    // by step
+  std::vector<std::uint8_t> writes_;       // by session: it writes, or reads for update or share
   std::vector<Transaction> transactions_;  // by session
 };
 
