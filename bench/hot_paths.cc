@@ -1,0 +1,144 @@
+// The paths whose instructions are counted (instructions_test.sh): each runs between a call of a
+// hot_path_ function and its return; finish_path() tells the counter where one ends. One thread, no
+// background work, keys that are in memory: the same count each time, however busy the machine.
+#include <isolde/isolde.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "bench/workload.h"
+
+namespace isolde::bench {
+namespace {
+
+constexpr std::uint64_t keys = 1000;
+constexpr int times = 200;
+constexpr std::uint64_t range_entries = 100;
+
+template <typename T>
+T must(Result<T> result) {
+  if (result) return std::move(*result);
+  std::fprintf(stderr, "isolde_hot_paths: %s\n", result.error().to_string().c_str());
+  std::_Exit(1);
+}
+
+void must(const Result<void>& result) {
+  if (result) return;
+  std::fprintf(stderr, "isolde_hot_paths: %s\n", result.error().to_string().c_str());
+  std::_Exit(1);
+}
+
+struct Bench {
+  Database& db;
+  const Keyspace& keyspace;
+  TransactionOptions options;
+};
+
+}  // namespace
+
+// Outside the unnamed namespace, and never inlined: callgrind finds them by their names.
+[[gnu::noinline]] void hot_path_get(const Bench& bench, std::uint64_t number) {
+  Transaction txn = must(bench.db.begin(bench.options));
+  touch(must(txn.get(bench.keyspace, Key(number).view())).value());
+  must(txn.commit());
+}
+
+[[gnu::noinline]] void hot_path_put(const Bench& bench, std::uint64_t number) {
+  Transaction txn = must(bench.db.begin(bench.options));
+  must(txn.put(bench.keyspace, Key(number).view(), Value(number + 1).view()));
+  must(txn.commit());
+}
+
+[[gnu::noinline]] void hot_path_scan(const Bench& bench) {
+  Transaction txn = must(bench.db.begin(bench.options));
+  std::uint64_t sum = 0;
+  must(txn.scan(bench.keyspace, KeyRange::all(),
+                [&sum](std::string_view key, std::string_view) { sum += key.size(); }));
+  must(txn.commit());
+  if (sum != keys * key_bytes) std::abort();
+}
+
+[[gnu::noinline]] void hot_path_lock(const Bench& bench, std::uint64_t number) {
+  Transaction txn = must(bench.db.begin(bench.options));
+  must(txn.get_for_update(bench.keyspace, Key(number).view()));
+  must(txn.commit());
+}
+
+// The commit alone: what it observed is validated against what was committed since.
+[[gnu::noinline]] void hot_path_validate(Transaction& txn) { must(txn.commit()); }
+
+[[gnu::noinline]] void finish_path(const char* name, int count) {
+  std::printf("%s %d\n", name, count);
+}
+
+namespace {
+
+void load(Database& db) {
+  std::uint64_t number = 0;
+  Key key(0);
+  Value value(0);
+  must(db.bulk_load("accounts", [&]() -> Result<std::optional<Entry>> {
+    if (number == keys) return std::optional<Entry>();
+    key = Key(number);
+    value = Value(number++);
+    return std::optional<Entry>(Entry{key.view(), value.view()});
+  }));
+}
+
+void validate_ranges(const Bench& bench) {
+  TransactionOptions serializable = bench.options;
+  serializable.isolation = Isolation::serializable;
+  for (std::uint64_t i = 0; i < times; ++i) {
+    Transaction reader = must(bench.db.begin(serializable));
+    ScanOptions scan;
+    scan.limit = range_entries;
+    must(reader.scan(bench.keyspace, KeyRange::from(Key(i).view()), scan,
+                     [](std::string_view, std::string_view) {}));
+    must(reader.put(bench.keyspace, Key(keys - 1).view(), Value(i).view()));
+    Transaction other = must(bench.db.begin(bench.options));  // beyond the range
+    must(other.put(bench.keyspace, Key(keys - 2).view(), Value(i).view()));
+    must(other.commit());
+    hot_path_validate(reader);
+  }
+}
+
+int run(const std::filesystem::path& directory) {
+  Options options;
+  options.durability = Durability::none();
+  options.background_work = false;
+  options.initial_map_bytes = std::size_t{256} << 20;  // valgrind can't map terabytes
+  Database db = must(Database::open(directory, options));
+  load(db);
+  const Keyspace keyspace = must(db.find_keyspace("accounts"));
+  const Bench bench{db, keyspace, {}};
+  const auto stride = [](int i) { return static_cast<std::uint64_t>(i) * 7 % keys; };
+
+  for (int i = 0; i < times; ++i) hot_path_get(bench, stride(i));
+  finish_path("begin+get+commit", times);
+  hot_path_scan(bench);
+  finish_path("scan step", static_cast<int>(keys));
+  Bench locking = bench;
+  locking.options.locking = Locking::pessimistic;
+  for (int i = 0; i < times; ++i) hot_path_lock(locking, stride(i));
+  finish_path("lock+unlock", times);
+  for (int i = 0; i < times; ++i) hot_path_put(bench, stride(i));
+  finish_path("put+commit", times);
+  validate_ranges(bench);
+  finish_path("range validation", times);
+  must(db.close());
+  return 0;
+}
+
+}  // namespace
+}  // namespace isolde::bench
+
+int main() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "hot_paths.XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) return 1;
+  const int status = isolde::bench::run(pattern);
+  std::filesystem::remove_all(pattern);
+  return status;
+}

@@ -1,0 +1,37 @@
+// What one cell of the suite is: a workload and how it is run.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace isolde::suite {
+
+enum class Synced : std::uint8_t {
+  yes,  // a commit returns when it is on disk
+  no,   // when the operating system has it: it survives the process, not the machine
+};
+
+// A plain block of memory: it is sent from process to process.
+struct Parameters {
+  std::string_view workload = "rmw";  // one of all_workloads(): it outlives everything
+  std::uint64_t keys = 1'000'000;
+  std::size_t value_bytes = 100;  // at least 8: a balance, then bytes that change with it
+  unsigned operations = 1;        // keys read, written or scanned in one transaction
+  double read_share = 0;          // "ops": of the operations, how many only read
+  double theta = 0;               // Zipfian skew, 0 for uniform, below 1
+  std::uint64_t hot = 0;          // draws from the first `hot` keys only; 0: from all
+  unsigned clients = 1;
+  unsigned snapshots = 0;  // read transactions held open beside the clients
+  bool chains = false;     // 100,000 keys updated after loading, with no checkpoint since
+  bool checkpoints = true;
+  Synced synced = Synced::no;
+
+  // What decides about the stored data, so that cells that agree on it share a store.
+  std::string dataset() const;
+  // What is not at its default, for people: "rmw, 16 clients, synced".
+  std::string text() const;
+};
+
+}  // namespace isolde::suite
