@@ -12,7 +12,7 @@
 namespace isolde::shell::test {
 namespace {
 
-const std::string binary_directory = std::string(ISOLDE_BINARY_DIR) + "/bin";
+const std::string binary_directory = ISOLDE_BINARY_DIR "/bin";
 
 // In the child, between fork and exec.
 void redirect(const std::filesystem::path& file, int flags, int to) {
