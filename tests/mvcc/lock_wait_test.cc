@@ -1,12 +1,21 @@
 // Waiting for locks and not waiting: timeouts, nowait, skip_locked, cancellation, limits; what is
 // kept, what is released; what can be seen of it.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "tests/mvcc/stage.h"
+#include "tests/support/child_process.h"
 #include "tests/support/temp_database.h"
 
 using namespace isolde;
@@ -415,6 +424,32 @@ BOOST_AUTO_TEST_CASE(observers_are_told_who_is_in_the_way_and_of_every_edge_of_a
   db->remove_observer(stage);
   db->remove_observer(witness);
   BOOST_TEST(stage->faults().empty());
+}
+
+// Whoever waits is inside of an operation of an open transaction: a programmer's error, and told.
+BOOST_AUTO_TEST_CASE(a_database_that_is_closed_beside_a_waiter_ends_the_process_and_says_why) {
+  const TempDirectory directory;
+  const std::filesystem::path told = directory.path() / "told";
+  const ChildOutcome outcome = in_child([&]() -> std::string {
+    if (::dup2(::open(told.c_str(), O_CREAT | O_WRONLY, 0600), STDERR_FILENO) < 0) return "no file";
+    auto opened = Database::open(directory.path() / "db", quick());
+    if (!opened) return message_of(opened);
+    const auto keyspace = opened->keyspace("default");
+    TransactionOptions options;
+    options.locking = Locking::pessimistic;
+    options.label = "somebody";
+    options.lock_timeout = no_lock_timeout;
+    auto holder = opened->begin(options);
+    auto waiter = opened->begin(options);
+    static_cast<void>(holder->put(*keyspace, "a", "1"));
+    std::thread([&] { static_cast<void>(waiter->put(*keyspace, "a", "2")); }).detach();
+    while (opened->stats().lock_waiters == 0) std::this_thread::yield();
+    return message_of(opened->close());
+  });
+  BOOST_TEST(outcome.signal == SIGABRT, outcome.said);
+  std::ifstream file(told);
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  BOOST_TEST(text.find("closed while a transaction 'somebody' is open") != std::string::npos, text);
 }
 
 // W1: nothing that a waiter holds keeps others from their work.
