@@ -238,10 +238,8 @@ LockTable::Ending LockTable::wait(LockOwner& owner, const LockAsk& ask, Answer& 
   }
   ending.outcome = owner.request_.outcome;
   if (ending.outcome == LockRequest::Outcome::deadlock) ending.report = take_report(owner);
-  if (told) {
-    const Telling inside;
-    listener_.on_resume(owner);
-  }
+  // Not a call that anybody could be waiting for: a client may stay in it for long.
+  if (told) listener_.on_resume(owner);
   return ending;
 }
 
