@@ -94,8 +94,9 @@ struct AttemptEvent {
 };
 
 // Callbacks run in the thread of the transaction, outside every internal mutex, in the order of
-// that transaction's operations. They may call the database, not the transaction of the event. They
-// must not throw. Callbacks of different transactions run concurrently.
+// that transaction's operations. They may call the database, not the transaction of the event; they
+// must not wait there for a lock, for whoever has it may be about to be woken by this very thread.
+// They must not throw. Callbacks of different transactions run concurrently.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -121,7 +122,8 @@ class Observer {
   //   mutex is held.
   // - on_wake is called once for each on_block, after it, by the thread that ended the wait (the
   //   one that released, or chose the victim, or cancelled; on a timeout the waiter), before the
-  //   waiter runs on and before that thread's own operation returns.
+  //   waiter runs on and before that thread's own operation returns. (What an observer itself ends
+  //   in a callback about waits: by the waiter's thread, if its on_block has not returned yet.)
   // - on_resume is called once for each on_wake, after it, in the waiter's thread, before the
   // waiter
   //   does anything else: it holds no view and no internal mutex there, so that a client may keep
