@@ -82,22 +82,11 @@ class Explore {
   }
 
  private:
-  // What there is nothing to explore in.
   int refuse() const {
-    const std::string& name = script_->source.name();
-    if (script_->steps.empty()) {
-      complain(
-          fmt::format("{}: there are no steps to interleave; a script has sessions, and they "
-                      "have steps",
-                      name));
-      return exit_usage;
-    }
-    if (script_->sessions.size() > most_sessions) {
-      complain(fmt::format("{}: {} sessions are too many to explore; {} is the most", name,
-                           script_->sessions.size(), most_sessions));
-      return exit_usage;
-    }
-    return exit_ok;
+    if (script_->sessions.size() <= most_sessions) return exit_ok;
+    complain(fmt::format("{}: {} sessions are too many to explore; {} is the most",
+                         script_->source.name(), script_->sessions.size(), most_sessions));
+    return exit_usage;
   }
 
   int explore_all() {

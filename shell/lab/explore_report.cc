@@ -55,19 +55,27 @@ std::string heading(const Exploration& run) {
 }
 
 std::string counts_table(const std::vector<const Explored*>& cells) {
-  const std::vector<std::string> columns{"infeasible", "serializable", "not",      "blocked",
-                                         "aborted",    "deadlocks",    "outcomes", "runs"};
-  constexpr std::size_t name_width = 30;
-  std::string text = padded("", name_width);
-  for (const std::string& column : columns) text += fmt::format("{:>13}", column);
-  text += '\n';
+  std::vector<std::vector<std::string>> rows{{"", "infeasible", "serializable", "not", "blocked",
+                                              "aborted", "deadlocks", "outcomes", "runs"}};
   for (const Explored* explored : cells) {
     const Exploration& run = explored->exploration;
-    text += padded(cell_name(run), name_width);
+    std::vector<std::string> row{cell_name(run)};
     for (const std::uint64_t count :
          {run.infeasible, run.serializable, run.non_serializable, run.blocked, run.aborted,
           run.deadlocks, std::uint64_t{run.outcomes.size()}, run.executed}) {
-      text += fmt::format("{:>13}", number(count));
+      row.push_back(number(count));
+    }
+    rows.push_back(std::move(row));
+  }
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    text += padded(row.front(), widths.front());
+    for (std::size_t i = 1; i < row.size(); ++i) {
+      text += fmt::format("{:>{}}", row[i], widths[i] + 2);
     }
     text += '\n';
   }

@@ -135,6 +135,10 @@ BOOST_AUTO_TEST_CASE(every_example_of_the_command_line_page_runs) {
   BOOST_TEST(check_page("command-line.md") >= 8u);
 }
 
+BOOST_AUTO_TEST_CASE(every_example_of_the_explorer_page_runs) {
+  BOOST_TEST(check_page("explorer.md") >= 4u);
+}
+
 BOOST_AUTO_TEST_CASE(every_example_of_the_scripts_page_plays) {
   BOOST_TEST(check_page("scripts.md") >= 5u);
 }
