@@ -206,6 +206,7 @@ std::string unknown(const Token& word) {
                        here ? plain : habit->here);
   }
   std::vector<std::string_view> words;
+  words.reserve(registry.size() + command_registry().size());
   for (const ShellCommandSpec& spec : registry) words.push_back(spec.word);
   for (const CommandSpec& spec : command_registry()) words.push_back(spec.word);
   // A script read line by line; did_you_mean would only guess at each of its words.

@@ -128,6 +128,16 @@ Reply Workbench::run_here(const ShellCommand& command, std::size_t seat) {
 Reply Workbench::open_session(const ShellCommand& command) {
   const std::string& name = *command.session;
   const auto known = find_seat(name);
+  // Each has a thread, which waits for the next one of its name when it is closed.
+  constexpr std::size_t most_sessions = 256;
+  if (!known && seats_.size() == most_sessions &&
+      std::none_of(script_.sessions.begin(), script_.sessions.end(),
+                   [&name](const auto& session) { return session.name == name; })) {
+    return refuse(
+        fmt::format("there are {} sessions, closed ones included, and no more can be; "
+                    "the name of a closed one can be taken again",
+                    most_sessions));
+  }
   const std::size_t seat = known ? *known : seat_for(name);
   Cell& cell = seats_[seat].cell;
   if (command.level) cell.level = *command.level;
@@ -239,6 +249,10 @@ Reply Workbench::source(const std::string& file) {
   auto text = host_.read(file);
   if (!text) {
     host_.show(screen_.complaint(text.error().message()), true);
+    return Reply::misuse;
+  }
+  if (text->find('\0') != std::string::npos) {
+    host_.show(screen_.complaint(fmt::format("{} is no text", printable(file))), true);
     return Reply::misuse;
   }
   const Source source(file, std::move(*text));

@@ -299,6 +299,7 @@ Reply Workbench::verdict() {
   if (screen_.json()) return tell(verdict_line(verdict));
   const std::vector<Phenomenon> found = verdict.phenomena();
   std::vector<std::string_view> names;
+  names.reserve(found.size());
   for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
   show(fmt::format("verdict on {} committed transaction{}: {}\n", verdict.committed,
                    verdict.committed == 1 ? "" : "s",

@@ -70,6 +70,7 @@ std::string Workbench::script_text(std::string_view file) {
   text += '\n';
   const std::vector<Phenomenon> found = check(log_->recorder().history()).phenomena();
   std::vector<std::string_view> names;
+  names.reserve(found.size());
   for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
   return text + fmt::format("\nverdict {}\n", names.empty()
                                                   ? "serializable"

@@ -302,6 +302,16 @@ BOOST_AUTO_TEST_CASE(garbage_is_refused_line_by_line_and_harms_nothing) {
   BOOST_TEST(workshop.isolde({"verify", "bank.db"}).code == 0);
 }
 
+BOOST_AUTO_TEST_CASE(more_sessions_than_a_shell_holds_are_refused) {
+  const Workshop workshop;
+  std::string lines;
+  for (int i = 1; i <= 256; ++i) lines += "session S" + std::to_string(i) + "\n";
+  const Finished finished = workshop.isolde({}, lines + "close S7\nsession S7\nput x 1\n");
+  BOOST_TEST(finished.code == 1);
+  BOOST_TEST(finished.err.starts_with("there are 256 sessions"), finished.err);
+  BOOST_TEST(finished.out.ends_with("S7: closed\nS7: repeatable-read optimistic\nS7: ok\n"));
+}
+
 BOOST_AUTO_TEST_CASE(what_leaves_the_shell_leaves_the_lines_behind_it_unread) {
   const Workshop workshop;
   for (const std::string word : {"quit", "exit"}) {
@@ -336,6 +346,9 @@ BOOST_AUTO_TEST_CASE(sourced_lines_are_echoed_and_their_errors_name_the_file) {
              "A[rr optimistic]> get x\nA: 1\n"
              "A[rr optimistic]> fetch x\nsteps:5:1: unknown command fetch; `help` lists the "
              "commands\n   fetch x\n   ^~~~~\nA: 1\n");
+  workshop.write("binary", std::string("get x\n\x00\xff\n", 9));
+  BOOST_TEST(transcript(workshop, "source binary\nsource .\n") ==
+             "binary is no text\ncannot read .: Is a directory\n");
   workshop.write("loop", "source loop\n");
   BOOST_TEST(transcript(workshop, "source loop\n").find("files source each other") !=
              std::string::npos);
