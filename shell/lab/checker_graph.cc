@@ -42,7 +42,8 @@ void DependencyGraph::find_committed() {
     committed_[t] = transactions[t].end == HistoryEnd::committed ? 1 : 0;
     if (transactions[t].timestamp != 0) timestamps_ = true;
   }
-  // A commit in doubt has happened if a committed transaction saw it; that may go in a chain.
+  // A commit in doubt has happened if a committed transaction saw it; that may go in a chain. At
+  // read uncommitted it may have seen it before the commit began, so that says nothing.
   for (bool changed = true; changed;) {
     changed = false;
     for (std::size_t t = 0; t < transactions.size(); ++t) {
@@ -55,6 +56,7 @@ void DependencyGraph::find_committed() {
         }
         const std::uint32_t writer = operation.version.writer;
         if (transactions[writer].end != HistoryEnd::unknown || committed_[writer] != 0) continue;
+        if (transactions[t].level == Isolation::read_uncommitted) continue;
         committed_[writer] = 1;
         changed = true;
       }
