@@ -32,6 +32,15 @@ Refusal newer_in_range(const RangeRead& range, const Chain& chain) {
   return refusal;
 }
 
+// A version after the snapshot, by version and never by value (trap 8).
+bool is_changed(const Chain& chain, std::uint64_t snapshot) {
+  const Version& newest = *chain.newest.load();
+  if (newest.commit <= snapshot) return false;
+  if (!is_planted(PlantedFault::values_compared)) return true;
+  const Version* seen = chain.at(Timestamp{snapshot});
+  return seen == nullptr || seen->seen() != newest.seen();
+}
+
 std::optional<std::string_view> newest_value(const PreparedWrite& prepared) {
   return (prepared.chain != nullptr ? prepared.chain : prepared.fresh.get())->newest.load()->seen();
 }
@@ -182,7 +191,8 @@ std::optional<Refusal> CommitPipeline::validate(const PreparedCommit& prepared) 
 }
 
 std::optional<Refusal> CommitPipeline::validate_writes(const PreparedCommit& prepared) {
-  const bool first_committer_wins = prepared.isolation == Isolation::repeatable_read;
+  const bool first_committer_wins = prepared.isolation == Isolation::repeatable_read &&
+                                    !is_planted(PlantedFault::first_committer_ignored);
   for (const PreparedWrite& write : prepared.writes) {
     const KeyspaceState* keyspace = catalog_.state(write.keyspace);
     if (keyspace->dropped.load() != KeyspaceState::never) {
@@ -192,9 +202,9 @@ std::optional<Refusal> CommitPipeline::validate_writes(const PreparedCommit& pre
       return refusal;
     }
     if (first_committer_wins && write.chain != nullptr) {
-      const Version& newest = *write.chain->newest.load();
-      if (newest.commit > *prepared.snapshot) {
-        return newer_version(write.keyspace, write.key, newest, *prepared.snapshot, false);
+      if (is_changed(*write.chain, *prepared.snapshot)) {
+        return newer_version(write.keyspace, write.key, *write.chain->newest.load(),
+                             *prepared.snapshot, false);
       }
     }
     if (auto refusal = check_condition(write)) return refusal;
@@ -228,9 +238,9 @@ std::optional<Refusal> CommitPipeline::validate_reads_directly(
     }
     const Chain* chain = store_.find(read.keyspace, reads.key_of(read), read.hash);
     if (chain == nullptr) continue;
-    const Version& newest = *chain->newest.load();
-    if (newest.commit > read.snapshot) {
-      return newer_version(read.keyspace, reads.key_of(read), newest, read.snapshot, true);
+    if (is_changed(*chain, read.snapshot)) {
+      return newer_version(read.keyspace, reads.key_of(read), *chain->newest.load(), read.snapshot,
+                           true);
     }
   }
   for (const RangeRead& range : reads.ranges()) {
@@ -256,11 +266,12 @@ std::optional<Refusal> CommitPipeline::check_loaded(KeyspaceId keyspace, std::ui
 }
 
 std::optional<Refusal> CommitPipeline::validate_range(const RangeRead& range) const {
+  if (is_planted(PlantedFault::ranges_not_validated)) return std::nullopt;
   const Chain* chain = store_.order().first_at_or_after({range.keyspace, range.lower});
   for (; chain != nullptr && range.contains(chain->keyspace, chain->key());
        chain = chain->link(0).load()) {
     // Tombstones count: an entry that vanished was observed too (trap 2).
-    if (chain->newest.load()->commit > range.snapshot) return newer_in_range(range, *chain);
+    if (is_changed(*chain, range.snapshot)) return newer_in_range(range, *chain);
   }
   return std::nullopt;
 }
@@ -282,13 +293,17 @@ std::optional<Refusal> CommitPipeline::validate_since(const PreparedCommit& prep
       for (auto at = first; at != prepared.reads_by_hash.end(); ++at) {
         const KeyRead& read = reads.keys()[*at];
         if (read.hash != chain->hash) break;
-        if (read.keyspace == chain->keyspace && reads.key_of(read) == chain->key()) {
+        if (read.keyspace == chain->keyspace && reads.key_of(read) == chain->key() &&
+            is_changed(*chain, read.snapshot)) {
           return newer_version(read.keyspace, chain->key(), *chain->newest.load(), read.snapshot,
                                true);
         }
       }
       for (const RangeRead& range : reads.ranges()) {
-        if (range.contains(chain->keyspace, chain->key())) return newer_in_range(range, *chain);
+        if (is_planted(PlantedFault::ranges_not_validated)) break;
+        if (range.contains(chain->keyspace, chain->key()) && is_changed(*chain, range.snapshot)) {
+          return newer_in_range(range, *chain);
+        }
       }
     }
   }
@@ -313,6 +328,8 @@ void CommitPipeline::install(PreparedCommit& prepared, std::uint64_t commit) {
   }
   if (prepared.encode_late) encode(prepared.writes, prepared.record);
   for (PreparedWrite& write : prepared.writes) {
+    const std::size_t half = (prepared.writes.size() + 1) / 2;
+    if (is_planted(PlantedFault::half_published) && recent.chains.size() == half) return;
     Chain* chain = write.chain;
     if (chain != nullptr) {
       store_.install_version(*chain, write.write->version.get());

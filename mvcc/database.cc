@@ -131,6 +131,9 @@ Result<void> Database::checkpoint() {
     return outcome;
   });
 }
+void Database::reclaim() {
+  if (!core_->is_inherited() && !core_->options().read_only) core_->reclaimer().run();
+}
 Result<void> Database::backup(const std::filesystem::path& directory) {
   return guarded("backing up", [&] { return core_->backup(directory); });
 }

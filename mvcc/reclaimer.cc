@@ -168,6 +168,7 @@ bool Reclaimer::slice(std::string& key, KeyspaceId& keyspace) {
   const std::uint64_t in_every_view =
       is_planted(PlantedFault::dropped_under_views) ? reached_.back().at : base_reaches(live);
   const std::uint64_t oldest = live.snapshots.front();
+  if (is_planted(PlantedFault::reclaimed_too_early)) live.snapshots = {live.snapshots.back()};
   std::vector<Candidate> candidates;
   Chain* chain = store_.order().first_at_or_after({keyspace, key});
   for (int n = 0; chain != nullptr && n < chains_in_a_slice; ++n, chain = chain->link(0).load()) {

@@ -198,8 +198,8 @@ Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t
   if (waits && needed > database_.log().durable().value) {
     database_.pipeline().await_append(needed);
     auto persisted = database_.log().persist(Timestamp{needed});
-    if (!persisted) {
-      database_.note_log_failure();
+    if (!persisted) database_.note_log_failure();
+    if (!persisted && !is_planted(PlantedFault::acknowledged_early)) {
       const Error& error = persisted.error();
       database_.note_abort(error.code());
       if (database_.is_observed()) {

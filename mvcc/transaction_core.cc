@@ -120,12 +120,16 @@ Result<void> TransactionCore::prepare_read() {
 }
 
 void TransactionCore::take_snapshot() noexcept {
-  if (snapshot_ != no_snapshot) return;
+  const bool registers_late = is_planted(PlantedFault::registered_late) && keeps_snapshot();
+  if (snapshot_ != no_snapshot) {
+    if (registers_late) slot_.snapshot.store(snapshot_);
+    return;
+  }
   ISOLDE_YIELD("read: before visible");
   snapshot_ = database_.pipeline().visible();
   last_snapshot_ = snapshot_;
   ISOLDE_YIELD("read: visible read");
-  slot_.snapshot.store(snapshot_);
+  if (!registers_late) slot_.snapshot.store(snapshot_);
   ISOLDE_YIELD("read: published");
   if (keeps_snapshot()) slot_.snapshot_taken_ns.store(coarse_now_ns(), std::memory_order_relaxed);
 }

@@ -121,6 +121,9 @@ class Database {
   // Carries all that is durable into the base now. Errors: disk_full, io_error, corruption (a
   // foreign writer changed the base), database_failed, read_only.
   Result<void> checkpoint();
+  // Frees the versions that no snapshot can see any more, now rather than in the background. With
+  // Options::background_work off nothing else does.
+  void reclaim();
   // Copies the database, as of a moment during the call, into a new or empty directory, while
   // transactions go on; the copy is complete or the call failed. Errors: already_exists,
   // permission_denied, disk_full, io_error, database_failed, read_only (opened so, with commits in
