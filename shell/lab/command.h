@@ -102,12 +102,20 @@ struct KeyspaceCommand {
   std::string keyspace;
 };
 struct CheckpointCommand {};
+// The next sync of the log fails.
+struct FaultCommand {};
+// Once the session comes by a place inside the engine (engine/yield_point.h), it stands there until
+// that step has been played. Needs a build with such places.
+struct HoldCommand {
+  std::string place;
+  std::string step;
+};
 
 using Action =
     std::variant<BeginCommand, CommitCommand, RollbackCommand, SavepointCommand, ReleaseCommand,
                  GetCommand, PutCommand, EraseCommand, AddCommand, CompareAndSetCommand,
                  ScanCommand, OpenCommand, NextCommand, CloseCommand, WaitCommand, RetryCommand,
-                 KeyspaceCommand, CheckpointCommand>;
+                 KeyspaceCommand, CheckpointCommand, FaultCommand, HoldCommand>;
 
 // [if LEFT OP RIGHT] [in KEYSPACE] ACTION
 struct Command {

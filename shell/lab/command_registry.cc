@@ -176,6 +176,21 @@ Action parse_wait(TokenStream& tokens) {
   return WaitCommand{session.text, session.place};
 }
 
+Action parse_fault(TokenStream& tokens) {
+  if (!tokens.accept_word("next-sync")) tokens.fail_expected("next-sync after fault");
+  return FaultCommand{};
+}
+
+Action parse_hold(TokenStream& tokens) {
+  HoldCommand hold;
+  hold.place = tokens.expect_word("a place inside the engine, in quotes").text;
+  if (!tokens.accept_word("until")) tokens.fail_expected("until and a step");
+  const Token step = tokens.expect_word("the step to stand there for");
+  if (!tokens.failure()) tokens.note_step_use({step.text, step.place, false});
+  hold.step = step.text;
+  return hold;
+}
+
 constexpr std::array registry{
     CommandSpec{
         "begin", "begin [LEVEL] [LOCKING] [read only] [timeout 50ms] [priority N]",
@@ -253,6 +268,13 @@ constexpr std::array registry{
                 }},
     CommandSpec{"checkpoint", "checkpoint", "Carries all that is committed into LMDB now.",
                 "checkpoint", true, [](TokenStream&) -> Action { return CheckpointCommand{}; }},
+    CommandSpec{"fault", "fault next-sync",
+                "Makes the next sync of the commit log fail, as a dying disk would.",
+                "fault next-sync", false, parse_fault},
+    CommandSpec{"hold", "hold \"PLACE\" until STEP",
+                "Once the rest of this step comes by that place inside the engine, it stands there "
+                "until STEP has been played; for builds with yield points.",
+                "hold \"commit: validated\" until b2", false, parse_hold},
 };
 
 void fail_unknown(TokenStream& tokens, const Token& word, bool in_setup) {

@@ -15,6 +15,14 @@ std::vector<std::string> names_of(const Script& script) {
   return names;
 }
 
+bool has_holds(const Script& script) {
+  return std::any_of(script.steps.begin(), script.steps.end(), [](const Step& step) {
+    return std::any_of(step.commands.begin(), step.commands.end(), [](const Command& command) {
+      return std::holds_alternative<HoldCommand>(command.action);
+    });
+  });
+}
+
 }  // namespace
 
 Conductor::Conductor(Stage& stage)
@@ -25,10 +33,15 @@ Conductor::Conductor(Stage& stage)
   }
   in_progress_.resize(sessions_.size());
   stage_.playground.database().add_observer(turns_);
+  if (has_inner_places() && has_holds(stage.script)) {
+    places_ = std::make_unique<InnerPlaces>(&Turns::reached);
+    turns_->allow_holds(true);
+  }
 }
 
 Conductor::~Conductor() {
   clear();
+  places_.reset();
   stage_.playground.database().remove_observer(turns_);
   stage_.turns = nullptr;
 }
@@ -44,7 +57,9 @@ bool Conductor::play(const Schedule& schedule, const std::function<bool()>& stop
       defer(step);
     }
     settle();
+    let_go(step.name);
   }
+  let_go(std::nullopt);
   scheduled_ = nullptr;
   while (clock_can_wake()) {
     turns_->await_wake();
@@ -163,10 +178,16 @@ bool Conductor::play_a_deferred_step() {
   return true;
 }
 
+void Conductor::let_go(const std::optional<std::string>& step) {
+  if (!places_) return;
+  turns_->let_go(step);
+  settle();
+}
+
 bool Conductor::clock_can_wake() const {
   for (std::size_t session = 0; session < sessions_.size(); ++session) {
     if (turns_->state(session) == Turns::State::blocked && !turns_->waited_for(session) &&
-        sessions_[session].has_timeout()) {
+        !turns_->is_held(session) && sessions_[session].has_timeout()) {
       return true;
     }
   }
@@ -200,6 +221,8 @@ std::map<std::string, std::vector<Ending>> Conductor::endings() const {
 
 void Conductor::clear() {
   for (Session& session : sessions_) session.stop();
+  turns_->allow_holds(false);
+  turns_->let_go(std::nullopt);
   for (;;) {
     for (std::size_t session = 0; session < sessions_.size(); ++session) {
       if (turns_->waited_for(session)) turns_->end_wait(session);
@@ -214,7 +237,14 @@ void Conductor::clear() {
       open += idle && sessions_[session].in_transaction() ? 1 : 0;
     }
     if (waiting == 0) break;
-    if (open == 0) turns_->await_wake();
+    if (open != 0) continue;
+    // They wait for each other: a deadlock that the engine has not seen.
+    const LockState locks = stage_.playground.database().locks();
+    if (!clock_can_wake() && !locks.awaited.empty()) {
+      stage_.playground.database().cancel(locks.awaited.front().waiter.id);
+    } else {
+      turns_->await_wake();
+    }
   }
   for (Session& session : sessions_) session.finish();
 }

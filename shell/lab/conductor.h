@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "isolde/error.h"
+#include "lab/inner_places.h"
 #include "lab/predicate.h"
 #include "lab/script.h"
 #include "lab/session.h"
@@ -79,11 +80,14 @@ class Conductor {
   void announce_blocked(std::size_t session);
   void settle();
   bool end_a_wait();
+  // Who stands inside the engine until this step goes on; nothing: everybody.
+  void let_go(const std::optional<std::string>& step);
   bool play_a_deferred_step();
   bool clock_can_wake() const;
   bool is_waiting_silently() const;
 
   Stage& stage_;
+  std::unique_ptr<InnerPlaces> places_;  // if a step of the script stops at one
   std::shared_ptr<Turns> turns_;
   std::deque<Session> sessions_;                      // as declared; a deque, for they do not move
   std::deque<StepRecord> records_;                    // the sessions write into them

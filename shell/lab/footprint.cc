@@ -131,7 +131,9 @@ bool writes_or_locks(const Command& command) {
 bool is_global(const Action& action) {
   return std::holds_alternative<WaitCommand>(action) ||
          std::holds_alternative<KeyspaceCommand>(action) ||
-         std::holds_alternative<CheckpointCommand>(action);
+         std::holds_alternative<CheckpointCommand>(action) ||
+         std::holds_alternative<FaultCommand>(action) ||
+         std::holds_alternative<HoldCommand>(action);
 }
 
 }  // namespace

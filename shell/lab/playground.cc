@@ -88,7 +88,9 @@ class TemporaryPlayground final : public Playground {
     directory_ = std::move(*directory);
     // Nothing here outlives the process, so nothing needs a sync; and small files open fast.
     Options options;
-    options.durability = Durability::none();
+    options.durability = wants_syncs_ ? Durability::sync() : Durability::none();
+    // Only the steps do anything: what a checkpoint or a reclaim changes, changes at its step.
+    options.background_work = false;
     options.log_segment_bytes = std::size_t{1} << 20;
     options.initial_map_bytes = std::size_t{1} << 26;
     auto database = Database::open(directory_->path() / "db", options);
@@ -96,6 +98,8 @@ class TemporaryPlayground final : public Playground {
     database_ = std::move(*database);
     return {};
   }
+
+  void want_syncs(bool wanted) override { wants_syncs_ = wanted; }
 
   Database& database() override { return *database_; }
   Result<Keyspace> find(std::string_view name) override { return database_->find_keyspace(name); }
@@ -124,6 +128,7 @@ class TemporaryPlayground final : public Playground {
   std::optional<TemporaryDirectory> directory_;  // outlives the database in it
   std::optional<Database> database_;
   State origin_;
+  bool wants_syncs_ = false;
 };
 
 class ScratchPlayground final : public Playground {

@@ -42,6 +42,9 @@ class Playground {
 
   // Makes everything as before the script's setup.
   virtual Result<void> restart() = 0;
+  // From the next restart on the database makes syncs, for a script that lets one fail. Nothing in
+  // a database that is somebody's: it does as it was opened.
+  virtual void want_syncs(bool /*wanted*/) {}
   virtual Database& database() = 0;
   // A keyspace by the script's name. Errors: keyspace_not_found.
   virtual Result<Keyspace> find(std::string_view name) = 0;

@@ -3,12 +3,46 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "lab/recorder.h"
 #include "lab/text.h"
 
 namespace isolde::lab {
 namespace {
+
+bool lets_a_sync_fail(const Script& script) {
+  return std::any_of(script.steps.begin(), script.steps.end(), [](const Step& step) {
+    return std::any_of(step.commands.begin(), step.commands.end(), [](const Command& command) {
+      return std::holds_alternative<FaultCommand>(command.action);
+    });
+  });
+}
+
+// Who waits, through others, for itself; by label, in the order of the waits.
+std::vector<std::string> waits_in_a_circle(const LockState& locks) {
+  std::map<std::uint64_t, const AwaitedLock*> waits;
+  for (const AwaitedLock& wait : locks.awaited) waits[wait.waiter.id.value] = &wait;
+  for (const AwaitedLock& start : locks.awaited) {
+    std::vector<std::string> circle;
+    std::set<std::uint64_t> seen;
+    const std::function<bool(const AwaitedLock&)> leads_back = [&](const AwaitedLock& wait) {
+      circle.push_back(wait.waiter.label);
+      for (const LockWaitEdge& edge : wait.waits_for) {
+        const std::uint64_t holder = edge.holder.id.value;
+        if (holder == start.waiter.id.value) return true;
+        const auto next = waits.find(holder);
+        if (next != waits.end() && seen.insert(holder).second && leads_back(*next->second)) {
+          return true;
+        }
+      }
+      circle.pop_back();
+      return false;
+    };
+    if (leads_back(start)) return circle;
+  }
+  return {};
+}
 
 // Plays one schedule and judges it; every part of it that can fail says so by a PlayFailure.
 class Runner {
@@ -58,6 +92,13 @@ class Runner {
     Conductor conductor(stage_);
     if (!conductor.play(schedule_, stop)) {
       return PlayFailure{std::nullopt, Error(ErrorCode::cancelled, "interrupted")};
+    }
+    play_.unseen_deadlock = waits_in_a_circle(playground_.database().locks());
+    if (!play_.unseen_deadlock.empty()) {
+      play_.checks.push_back(
+          {schedule_.place, "deadlock", "to be seen and broken",
+           fmt::format("{} wait for each other for ever", fmt::join(play_.unseen_deadlock, " ")),
+           false});
     }
     // What happens from here on, to end what is still open, is no part of the run.
     playground_.database().remove_observer(recorder_);
@@ -205,26 +246,32 @@ class Runner {
       std::vector<std::string_view> names;
       names.reserve(found.size());
       for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
-      play_.checks.push_back(
-          {verdict.place, "verdict", verdict.text,
-           names.empty() ? "it is serializable" : fmt::format("it is {}", fmt::join(names, " ")),
-           meets(verdict, found, play_.verdict.serializable)});
+      std::string actual =
+          names.empty() ? "it is serializable" : fmt::format("it is {}", fmt::join(names, " "));
+      const auto& broken = play_.verdict.broken_promises;
+      if (verdict.kind == VerdictExpectation::Kind::promised && !broken.empty()) {
+        actual = broken.front().text;
+      }
+      play_.checks.push_back({verdict.place, "verdict", verdict.text, std::move(actual),
+                              meets(verdict, found, play_.verdict)});
     });
   }
 
-  static bool meets(const VerdictExpectation& verdict, const std::vector<Phenomenon>& found,
-                    bool serializable) {
+  static bool meets(const VerdictExpectation& expected, const std::vector<Phenomenon>& found,
+                    const Verdict& verdict) {
     using Kind = VerdictExpectation::Kind;
-    switch (verdict.kind) {
+    switch (expected.kind) {
       case Kind::exactly:
-        return verdict.anomalies == found;
+        return expected.anomalies == found;
       case Kind::includes:
-        return std::includes(found.begin(), found.end(), verdict.anomalies.begin(),
-                             verdict.anomalies.end());
+        return std::includes(found.begin(), found.end(), expected.anomalies.begin(),
+                             expected.anomalies.end());
       case Kind::serializable:
-        return serializable;
+        return verdict.serializable;
       case Kind::not_serializable:
-        return !serializable;
+        return !verdict.serializable;
+      case Kind::promised:
+        return verdict.broken_promises.empty();
     }
     return false;
   }
@@ -246,6 +293,7 @@ std::size_t Play::passed() const {
 
 PlayResult play(const Script& script, std::size_t schedule, Cell cell, Playground& playground,
                 const std::function<bool()>& stop) {
+  playground.want_syncs(lets_a_sync_fail(script));
   if (auto fresh = playground.restart(); !fresh) return PlayFailure{std::nullopt, fresh.error()};
   return Runner(script, schedule, cell, playground).run(stop);
 }

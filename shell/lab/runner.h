@@ -41,6 +41,9 @@ struct Play {
   // What differs from the playground's origin; nothing: removed.
   std::map<std::pair<std::string, std::string>, std::optional<std::string>> changes;
   std::map<std::string, std::vector<Ending>> endings;  // by session
+  // Sessions that wait for each other in a circle when the schedule is over: the engine has not
+  // seen the deadlock. Empty, or something is very wrong.
+  std::vector<std::string> unseen_deadlock;
   Verdict verdict;  // of the checker, on what was recorded: setup and all sessions
   std::vector<Check> checks;
 

@@ -64,10 +64,11 @@ struct OutcomesExpectation {
   Place place;
 };
 
-// verdict NAME... | includes NAME... | serializable | not serializable [@ cells]: what the checker
-// says of the recorded run.
+// verdict NAME... | includes NAME... | serializable | not serializable | promised [@ cells]: what
+// the checker says of the recorded run. Promised: every transaction got what its own level
+// promises.
 struct VerdictExpectation {
-  enum class Kind : std::uint8_t { exactly, includes, serializable, not_serializable };
+  enum class Kind : std::uint8_t { exactly, includes, serializable, not_serializable, promised };
   Kind kind = Kind::exactly;
   std::vector<Phenomenon> anomalies;  // sorted
   CellSet cells;

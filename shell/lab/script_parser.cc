@@ -320,6 +320,8 @@ void ScriptParser::read_verdict(TokenStream& tokens) {
   verdict.place = tokens.peek().place;
   if (tokens.accept_word("serializable")) {
     verdict.kind = Kind::serializable;
+  } else if (tokens.accept_word("promised")) {
+    verdict.kind = Kind::promised;
   } else if (tokens.accept_word("not")) {
     verdict.kind = Kind::not_serializable;
     if (!tokens.accept_word("serializable")) tokens.fail_expected("serializable after not");

@@ -346,7 +346,26 @@ Outcome Session::run(const Command&, const KeyspaceCommand& keyspace) {
 }
 
 Outcome Session::run(const Command&, const CheckpointCommand&) {
-  return outcome_of(stage_.playground.database().checkpoint());
+  Database& database = stage_.playground.database();
+  auto done = database.checkpoint();
+  if (done) database.reclaim();
+  return outcome_of(done);
+}
+
+Outcome Session::run(const Command&, const FaultCommand&) {
+  Database& database = stage_.playground.database();
+  if (database.options().durability.kind == Durability::Kind::none) {
+    return invalid("this database makes no syncs, so none can fail");
+  }
+  database.fail_next_sync();
+  return Outcome::of({});
+}
+
+Outcome Session::run(const Command&, const HoldCommand& hold) {
+  if (stage_.turns != nullptr && stage_.turns->hold(hold.place, hold.step)) return Outcome::of({});
+  return invalid(
+      "hold is for the schedules of scripts, in a build with yield points (the presets dev and "
+      "faults)");
 }
 
 template <typename KeyCommand>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace isolde::lab {
 
@@ -14,6 +15,8 @@ class SessionTurns {
   virtual void pause() = 0;
   // Blocks the session until its wait is ended, if the other one is blocked or woken.
   virtual void wait_for(std::size_t other) = 0;
+  // The session is to stand at a place inside the engine until that step. False: it cannot, here.
+  virtual bool hold(const std::string& /*place*/, const std::string& /*until*/) { return false; }
 };
 
 }  // namespace isolde::lab

@@ -1,6 +1,7 @@
 #include "lab/turns.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace isolde::lab {
@@ -8,10 +9,12 @@ namespace {
 
 // Which session of which play a thread is. Other threads (setup, the conductor) are none.
 struct Self {
-  const Turns* turns = nullptr;
+  Turns* turns = nullptr;
   Turns::SessionId session = 0;
 };
 thread_local Self self;
+
+bool is_blocked_place(std::string_view place) { return place.substr(0, 9) == "blocked: "; }
 
 }  // namespace
 
@@ -50,6 +53,7 @@ void Turns::work(SessionId session) {
     job();
     lock.lock();
     slot.state = State::idle;
+    slot.hold.reset();
     settled_.notify_one();
   }
 }
@@ -122,6 +126,7 @@ void Turns::block(std::unique_lock<std::mutex>&, SessionId session) {
 
 void Turns::wake(SessionId session) {
   slots_[session].state = State::woken;
+  slots_[session].turn.notify_one();
   woken_.push_back(session);
   settled_.notify_one();
 }
@@ -151,6 +156,88 @@ void Turns::end_wait(SessionId session) {
   const std::lock_guard lock(mutex_);
   slots_[session].waited_for.reset();
   wake(session);
+}
+
+void Turns::allow_holds(bool allowed) {
+  const std::lock_guard lock(mutex_);
+  holds_allowed_ = allowed;
+}
+
+bool Turns::hold(const std::string& place, const std::string& until) {
+  if (self.turns != this) return false;
+  const std::lock_guard lock(mutex_);
+  if (!holds_allowed_) return false;
+  slots_[self.session].hold.emplace(place, until);
+  return true;
+}
+
+bool Turns::is_held(SessionId session) const {
+  const std::lock_guard lock(mutex_);
+  return slots_[session].held_until.has_value();
+}
+
+bool Turns::wake_held(const std::optional<std::string>& step) {
+  bool any = false;
+  for (SessionId session = 0; session < slots_.size(); ++session) {
+    auto& until = slots_[session].held_until;
+    if (!until || (step && *until != *step)) continue;
+    until.reset();
+    wake(session);
+    any = true;
+  }
+  return any;
+}
+
+void Turns::let_go(const std::optional<std::string>& step) {
+  const std::lock_guard lock(mutex_);
+  wake_held(step);
+}
+
+void Turns::reached(const char* place) {
+  if (self.turns != nullptr) {
+    self.turns->reached_by(self.session, place);
+  } else if (is_blocked_place(place)) {
+    // A thread of the database: it must not keep a processor busy with trying.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+void Turns::reached_by(SessionId session, std::string_view place) {
+  std::unique_lock lock(mutex_);
+  Slot& slot = slots_[session];
+  if (is_blocked_place(place)) {
+    give_way(lock, session, place);
+  } else if (slot.hold && slot.hold->first == place && slot.state == State::running) {
+    slot.held_until = std::move(slot.hold->second);
+    slot.hold.reset();
+    slot.blockers.clear();
+    block(lock, session);
+    await_turn(lock, slot);
+  }
+}
+
+void Turns::give_way(std::unique_lock<std::mutex>& lock, SessionId session,
+                     std::string_view place) {
+  Slot& slot = slots_[session];
+  // Who waits on a word waits for a signal, which a session that was woken is not to give. And who
+  // has a victim to wake keeps the turn (T4).
+  const bool is_mutex = place != "blocked: word";
+  if (slot.state == State::blocked) {
+    // It sleeps in a wait for a lock, of which the engine has told.
+    slot.turn.wait(lock, [&slot] { return slot.state != State::blocked; });
+  } else if (slot.state == State::running && victims_.empty() &&
+             (wake_held(std::nullopt) || (is_mutex && !woken_.empty()))) {
+    // Who stood there has been blocked for longer, so it goes first (T3); as does one that had to
+    // give way itself, and may hold what is needed here.
+    slot.blockers.clear();
+    slot.blocked_since = ++blocks_;
+    wake(session);
+    await_turn(lock, slot);
+  } else {
+    // What it waits for is on its way: a signal, or a thread that is about to be done.
+    lock.unlock();
+    std::this_thread::yield();
+  }
 }
 
 void Turns::on_block(const EventTransaction& txn, const BlockEvent& event) {

@@ -10,7 +10,9 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "isolde/observer.h"
@@ -38,6 +40,10 @@ namespace isolde::lab {
 //   T4  Who blocks by closing a cycle keeps the turn until the victim, if it is another, has been
 //       woken: the engine may tell of the block first, and of the wake, from the same thread, a
 //       moment later. Otherwise the conductor might find nobody to go on with.
+//
+//   T5  A session stands at a place inside the engine (hold) in the state blocked, until let_go().
+//   If
+//       another needs what it holds there, a mutex of the engine, it goes on at once, first.
 //
 // Lock order: mutex_ is a leaf; no callback and no job runs under it.
 //
@@ -83,6 +89,17 @@ class Turns final : public Observer, public SessionTurns {
   // In a session's thread: blocks it until end_wait(), if `other` is blocked or woken.
   void wait_for(SessionId other) override;
 
+  // From the conducting thread: sessions may stand at places inside the engine.
+  void allow_holds(bool allowed);
+  // In a session's thread: it will stand there when it next comes by, within this job. False: it
+  // may not.
+  bool hold(const std::string& place, const std::string& until) override;
+  // Lets go on who stands for that step; nothing: everybody.
+  void let_go(const std::optional<std::string>& step);
+  bool is_held(SessionId session) const;
+  // A PlaceListener: knows by itself which session of which play the thread is.
+  static void reached(const char* place);
+
   void on_block(const EventTransaction& txn, const BlockEvent& event) override;
   void on_wake(const EventTransaction& txn, WakeReason reason) override;
   void on_resume(const EventTransaction& txn) override;
@@ -96,6 +113,8 @@ class Turns final : public Observer, public SessionTurns {
     std::vector<std::string> blockers;
     std::uint64_t blocked_since = 0;  // counts the blocks of this play
     std::optional<SessionId> waited_for;
+    std::optional<std::pair<std::string, std::string>> hold;  // armed: the place, and the step
+    std::optional<std::string> held_until;                    // it stands there: the step
     std::optional<DeadlockReport> deadlock;
     std::condition_variable turn;
     std::thread thread;
@@ -106,6 +125,10 @@ class Turns final : public Observer, public SessionTurns {
   void block(std::unique_lock<std::mutex>& lock, SessionId session);
   void wake(SessionId session);
   void await_turn(std::unique_lock<std::mutex>& lock, Slot& slot);
+  void reached_by(SessionId session, std::string_view place);
+  // Somebody in the engine has what the session needs.
+  void give_way(std::unique_lock<std::mutex>& lock, SessionId session, std::string_view place);
+  bool wake_held(const std::optional<std::string>& step);
 
   mutable std::mutex mutex_;
   std::deque<std::string> names_;    // by session
@@ -113,6 +136,7 @@ class Turns final : public Observer, public SessionTurns {
   std::deque<Slot> slots_;           // by session
   std::vector<SessionId> woken_;
   std::uint64_t blocks_ = 0;
+  bool holds_allowed_ = false;
   std::map<std::uint64_t, SessionId> waiting_;  // transactions that wait for a lock, by id
   std::set<std::uint64_t> victims_;             // of those: a wake is under way to them
 };
