@@ -11,12 +11,11 @@
 
 #include "commands.h"
 #include "exit_code.h"
+#include "history_input.h"
 #include "lab/checker.h"
 #include "lab/edn.h"
-#include "lab/history_reader.h"
 #include "lab/history_writer.h"
 #include "lab/verdict_report.h"
-#include "stream.h"
 
 namespace isolde::shell {
 namespace {
@@ -37,7 +36,9 @@ class CheckCommand {
   explicit CheckCommand(const CheckCommandOptions& options) : options_(options) {}
 
   int run() {
-    if (const int code = read(); code != exit_ok) return code;
+    auto input = read_history(options_.file);
+    if (const int* code = std::get_if<int>(&input)) return *code;
+    history_ = std::move(std::get<lab::History>(input));
     if (!options_.convert.empty()) return convert();
     const lab::Verdict verdict = lab::check(history_);
     lab::JudgedLevel level;
@@ -48,51 +49,6 @@ class CheckCommand {
   }
 
  private:
-  int read() {
-    auto input = LineInput::open(options_.file);
-    if (!input) return refuse(input.error());
-    std::unique_ptr<lab::HistoryReader> reader;
-    std::size_t blank = 0;
-    for (std::size_t number = 1;; ++number) {
-      auto line = input->next();
-      if (!line) {
-        if (line.error().code() == ErrorCode::cancelled) return refuse(line.error());
-        complain(fmt::format("{}:{}:1: {}", input->name(), number, line.error().message()));
-        return exit_usage;
-      }
-      if (!*line) break;
-      if (!reader) {
-        if ((*line)->find_first_not_of(" \t\r") == std::string_view::npos) {
-          ++blank;
-          continue;
-        }
-        reader = lab::history_reader(lab::format_of(**line));
-        for (; blank > 0; --blank) static_cast<void>(reader->line({}));
-      }
-      if (const auto fault = reader->line(**line)) return malformed(input->name(), *fault);
-    }
-    if (!reader) {
-      complain(fmt::format("{}: there is no history in it", input->name()));
-      return exit_usage;
-    }
-    auto finished = reader->finish();
-    if (const auto* fault = std::get_if<lab::InputFault>(&finished)) {
-      return malformed(input->name(), *fault);
-    }
-    history_ = std::move(std::get<lab::History>(finished));
-    return exit_ok;
-  }
-
-  static int refuse(const Error& error) {
-    complain(error.message());
-    return error.code() == ErrorCode::cancelled ? exit_interrupted : exit_usage;
-  }
-
-  static int malformed(const std::string& name, const lab::InputFault& fault) {
-    complain(fmt::format("{}:{}:{}: {}", name, fault.line, fault.column, fault.message));
-    return exit_usage;
-  }
-
   int convert() const {
     if (options_.convert == "jsonl") {
       lab::write_history(history_, print);

@@ -18,6 +18,8 @@ void add_demo_command(CLI::App& app, Invocation& invocation);
 void add_matrix_command(CLI::App& app, Invocation& invocation);
 void add_explore_command(CLI::App& app, Invocation& invocation);
 void add_check_command(CLI::App& app, Invocation& invocation);
+void add_stress_command(CLI::App& app, Invocation& invocation);
+void add_shrink_command(CLI::App& app, Invocation& invocation);
 void add_load_command(CLI::App& app, Invocation& invocation);
 void add_dump_command(CLI::App& app, Invocation& invocation);
 void add_stat_command(CLI::App& app, Invocation& invocation);

@@ -12,6 +12,7 @@
 
 #include "commands.h"
 #include "exit_code.h"
+#include "faults.h"
 #include "interrupt.h"
 #include "lab/source.h"
 #include "lab/text.h"
@@ -49,6 +50,8 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_matrix_command(app, invocation);
   add_explore_command(app, invocation);
   add_check_command(app, invocation);
+  add_stress_command(app, invocation);
+  add_shrink_command(app, invocation);
   add_load_command(app, invocation);
   add_dump_command(app, invocation);
   add_stat_command(app, invocation);
@@ -120,6 +123,7 @@ int guarded_main(int argc, const char* const* argv) {
 }  // namespace
 
 static int run(int argc, const char* const* argv) {
+  if (!plant_faults()) return exit_usage;
   catch_interrupts();
   const int code = guarded_main(argc, argv);
   // What is still buffered may meet a full disk, and that must not go unnoticed.

@@ -209,6 +209,10 @@ BOOST_AUTO_TEST_CASE(every_command_of_the_interview_page_runs) {
   BOOST_TEST(check_page("interview.md") >= 15u);
 }
 
+BOOST_AUTO_TEST_CASE(every_command_of_the_stress_page_runs) {
+  BOOST_TEST(check_page("stress.md") >= 2u);
+}
+
 BOOST_AUTO_TEST_CASE(every_command_is_on_the_scripts_page_with_syntax_and_example) {
   const std::string text = page("scripts.md");
   const auto in_table = [](std::string_view code) {

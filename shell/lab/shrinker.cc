@@ -1,0 +1,236 @@
+#include "lab/shrinker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "lab/history_draft.h"
+
+namespace isolde::lab {
+namespace {
+
+using Moves = std::vector<std::size_t>;
+
+class Shrinking {
+ public:
+  Shrinking(Draft draft, const Finding& finding, Trial& trial, const ShrinkOptions& options)
+      : draft_(std::move(draft)), finding_(finding), trial_(trial), options_(options) {
+    most_plays_ = trial.plays() + options.most_plays;
+  }
+
+  Draft run() && {
+    std::size_t before = 0;
+    do {
+      before = size();
+      drop_groups([this] { return transactions(); });
+      drop_groups([this] { return single_moves(); });
+      drop_each([this] { return brackets(); });
+      drop_setup();
+      simplify_holds();
+    } while (size() < before && !is_over());
+    return std::move(draft_);
+  }
+
+ private:
+  std::size_t size() const {
+    std::size_t holds = 0;
+    for (const Draft::Move& move : draft_.moves) holds += move.hold ? move.hold_for : 0;
+    return draft_.moves.size() + draft_.setup.size() + holds;
+  }
+  bool is_over() const {
+    return trial_.plays() >= most_plays_ || (options_.stop && options_.stop());
+  }
+
+  bool try_instead(Draft candidate) {
+    if (is_over() || !trial_.shows(candidate, finding_)) return false;
+    draft_ = std::move(candidate);
+    return true;
+  }
+  bool try_without(Moves moves) {
+    std::sort(moves.begin(), moves.end());
+    return try_instead(draft_.without(moves));
+  }
+
+  std::vector<Moves> transactions() const {
+    std::vector<Draft::Span> spans = draft_.transactions();
+    std::vector<Moves> groups;
+    groups.reserve(spans.size());
+    for (Draft::Span& span : spans) groups.push_back(std::move(span.moves));
+    return groups;
+  }
+  std::vector<Moves> single_moves() const {
+    std::vector<Moves> groups;
+    groups.reserve(draft_.moves.size());
+    for (std::size_t move = 0; move < draft_.moves.size(); ++move) groups.push_back({move});
+    return groups;
+  }
+  // The begin and the end of a transaction: what is between them then commits by itself.
+  std::vector<Moves> brackets() const {
+    std::vector<Moves> groups;
+    for (const Draft::Span& span : draft_.transactions()) {
+      const std::size_t first = span.moves.front();
+      const std::size_t last = span.moves.back();
+      if (is_begin(draft_.moves[first].text) && is_end(draft_.moves[last].text)) {
+        groups.push_back({first, last});
+      }
+    }
+    return groups;
+  }
+
+  // ddmin: halves, quarters, ... and at last each group alone, until nothing more can go.
+  template <typename Groups>
+  void drop_groups(const Groups& groups_of) {
+    std::size_t chunk = groups_of().size() / 2;
+    while (chunk > 0 && !is_over()) {
+      bool dropped = false;
+      // From the end: who comes late depends on those before, and seldom the other way round.
+      std::size_t end = groups_of().size();
+      while (end > 0 && !is_over()) {
+        const std::vector<Moves> groups = groups_of();
+        end = std::min(end, groups.size());
+        if (end == 0) break;
+        const std::size_t begin = end > chunk ? end - chunk : 0;
+        Moves moves;
+        for (std::size_t i = begin; i < end; ++i) {
+          moves.insert(moves.end(), groups[i].begin(), groups[i].end());
+        }
+        dropped = try_without(std::move(moves)) || dropped;
+        end = begin;
+      }
+      if (!dropped || chunk > 1) chunk /= 2;
+    }
+  }
+
+  template <typename Groups>
+  void drop_each(const Groups& groups_of) {
+    for (std::size_t i = groups_of().size(); i-- > 0;) {
+      std::vector<Moves> groups = groups_of();
+      if (i < groups.size()) try_without(std::move(groups[i]));
+    }
+  }
+
+  void drop_setup() {
+    for (std::size_t i = draft_.setup.size(); i-- > 0;) {
+      Draft candidate = draft_;
+      candidate.setup.erase(candidate.setup.begin() + static_cast<std::ptrdiff_t>(i));
+      try_instead(std::move(candidate));
+    }
+  }
+
+  void simplify_holds() {
+    for (std::size_t i = 0; i < draft_.moves.size(); ++i) {
+      if (!draft_.moves[i].hold) continue;
+      Draft candidate = draft_;
+      candidate.moves[i].hold.reset();
+      if (try_instead(std::move(candidate))) continue;
+      while (draft_.moves[i].hold_for > 1) {
+        candidate = draft_;
+        --candidate.moves[i].hold_for;
+        if (!try_instead(std::move(candidate))) break;
+      }
+    }
+  }
+
+  Draft draft_;
+  const Finding& finding_;
+  Trial& trial_;
+  const ShrinkOptions& options_;
+  std::size_t most_plays_ = 0;
+};
+
+// The transactions on the cycles that show the finding, and those that broke a promise.
+std::set<std::uint32_t> culprits(const History& history, const Finding& finding) {
+  std::set<std::uint64_t> ids;
+  const Verdict verdict = check(history);
+  for (const Anomaly& anomaly : verdict.anomalies) {
+    const bool wanted =
+        finding.kind != Finding::Kind::anomaly || name(anomaly.phenomenon) == finding.name;
+    if (!wanted || !ids.empty()) continue;
+    for (const TransactionId id : anomaly.transactions) ids.insert(id.value);
+  }
+  if (finding.kind == Finding::Kind::promise) {
+    for (const BrokenPromise& broken : verdict.broken_promises) {
+      ids.insert(broken.transaction.value);
+      break;
+    }
+  }
+  std::set<std::uint32_t> found;
+  for (std::uint32_t i = 0; i < history.transactions.size(); ++i) {
+    if (ids.count(history.transactions[i].id) != 0) found.insert(i);
+  }
+  return found;
+}
+
+// Whom they read from, and who wrote or read the same keys while they ran.
+std::set<std::uint32_t> with_neighbours(const History& history,
+                                        const std::set<std::uint32_t>& some) {
+  std::set<std::uint32_t> keys;
+  std::set<std::uint32_t> all = some;
+  std::uint64_t begin = ~std::uint64_t{0};
+  std::uint64_t end = 0;
+  for (const std::uint32_t index : some) {
+    const HistoryTransaction& txn = history.transactions[index];
+    begin = std::min(begin, txn.began_at);
+    end = std::max(end, txn.ended_at);
+    for (const HistoryOperation& operation : txn.operations) {
+      using Kind = HistoryOperation::Kind;
+      if (operation.kind != Kind::read && operation.kind != Kind::write) continue;
+      keys.insert(operation.target);
+      if (operation.kind == Kind::read && !operation.version.is_base()) {
+        all.insert(operation.version.writer);
+      }
+    }
+  }
+  for (std::uint32_t i = 0; i < history.transactions.size(); ++i) {
+    const HistoryTransaction& txn = history.transactions[i];
+    if (txn.ended_at < begin || txn.began_at > end) continue;
+    const bool touches = std::any_of(txn.operations.begin(), txn.operations.end(),
+                                     [&](const HistoryOperation& operation) {
+                                       return operation.kind == HistoryOperation::Kind::write &&
+                                              keys.count(operation.target) != 0;
+                                     });
+    if (touches) all.insert(i);
+  }
+  return all;
+}
+
+}  // namespace
+
+Shrunken shrink(Draft draft, const Finding& finding, Trial& trial, const ShrinkOptions& options) {
+  Shrunken shrunken{Shrinking(std::move(draft), finding, trial, options).run(), finding};
+  // Told with the transactions and sessions that are left.
+  for (Finding& left : trial.play(shrunken.draft)) {
+    if (left.is_like(finding)) shrunken.finding = std::move(left);
+  }
+  return shrunken;
+}
+
+std::optional<Shrunken> shrink(const History& history, const Finding& finding, Trial& trial,
+                               const ShrinkOptions& options) {
+  constexpr std::size_t most_transactions = 300;
+  constexpr int most_rounds = 6;
+  std::set<std::uint32_t> chosen = culprits(history, finding);
+  for (int round = 0; round < most_rounds && !chosen.empty(); ++round) {
+    for (const Retelling retelling : {Retelling{false, false}, Retelling{true, false},
+                                      Retelling{false, true}, Retelling{true, true}}) {
+      if (options.stop && options.stop()) return std::nullopt;
+      Draft draft = draft_of(history, chosen, retelling);
+      if (!trial.shows(draft, finding)) continue;
+      return shrink(std::move(draft), finding, trial, options);
+    }
+    std::set<std::uint32_t> more = with_neighbours(history, chosen);
+    if (more.size() == chosen.size() || more.size() > most_transactions) break;
+    chosen = std::move(more);
+  }
+  return std::nullopt;
+}
+
+std::string to_script(const Shrunken& shrunken, std::string_view origin) {
+  return shrunken.draft.to_script(fmt::format("{} {}", origin, shrunken.finding.text),
+                                  {shrunken.finding.expectation()});
+}
+
+}  // namespace isolde::lab

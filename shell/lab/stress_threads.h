@@ -1,0 +1,32 @@
+// Stress with real threads: what the machine's own interleavings show.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "lab/history.h"
+#include "lab/stress_drafts.h"
+#include "lab/trial.h"
+
+namespace isolde::lab {
+
+struct ThreadRound {
+  std::size_t threads = 4;
+  std::size_t transactions = 800;  // of each thread; retries not counted
+};
+
+struct ThreadRoundReport {
+  std::map<std::string, std::size_t> endings;  // of transactions, by "ok" or the error's code
+  std::vector<Finding> findings;
+  History history;
+};
+
+// One round in a temporary database of its own, with checkpoints and reclaim in the background:
+// transactions of random levels and lockings, run again as transact() does. The recorded history is
+// judged by the checker; and sums that must hold, by adding up.
+ThreadRoundReport stress_threads(Workload workload, std::uint64_t seed, const ThreadRound& round);
+
+}  // namespace isolde::lab
