@@ -46,7 +46,7 @@ std::string lost_update(const std::string& level) {
     const std::string key = "k" + std::to_string(other % 7);
     lines += begin(other, level) + write(other, key) + commit(other, ++at);
   }
-  lines += write(1, "x") + write(1, "y") + commit(1, ++at) + write(2, "x") + commit(2, ++at);
+  lines += write(1, "x") + write(1, "y") + commit(1, at + 1) + write(2, "x") + commit(2, at + 2);
   return lines;
 }
 
