@@ -40,7 +40,6 @@ struct KeyLock {
   std::uint64_t hash = 0;
   KeyLock* left = nullptr;  // of the tree; until it is in there, the list of those to be put in
   KeyLock* right = nullptr;
-  KeyLock* furthest = nullptr;
   Grant* grants = nullptr;
   LockOwner* first_waiter = nullptr;
   Grant first;

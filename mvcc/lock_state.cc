@@ -222,7 +222,7 @@ std::vector<DeadlockReport> LockTable::deadlocks() const {
 
 LockTable::Counts LockTable::counts() const {
   MutexLock lock(mutex_);
-  return {held_, waiters_, found_deadlocks_};
+  return {held_, waiters_, found_deadlocks_, pending_count_};
 }
 
 }  // namespace mvcc

@@ -129,6 +129,12 @@ KeyLock& LockTable::add_key(LockOwner& owner, const LockAsk& ask) noexcept {
   lock.assign(ask.keyspace, ask.key, ask.hash);
   KeyLock*& bucket = buckets_[ask.hash & (bucket_count - 1)];
   lock.hash_next = std::exchange(bucket, &lock);
+  if (pending_count_ == most_pending) {
+    lock.in_tree = true;
+    keys_.insert(lock);
+    return lock;
+  }
+  ++pending_count_;
   lock.left = nullptr;
   lock.right = std::exchange(pending_, &lock);
   if (lock.right != nullptr) lock.right->left = &lock;
@@ -143,6 +149,7 @@ void LockTable::remove_if_idle(KeyLock& key) noexcept {
   if (key.in_tree) {
     keys_.erase(key);
   } else {
+    --pending_count_;
     (key.left != nullptr ? key.left->right : pending_) = key.right;
     if (key.right != nullptr) key.right->left = key.left;
   }
@@ -155,6 +162,7 @@ void LockTable::merge_pending() noexcept {
     key.in_tree = true;
     keys_.insert(key);
   }
+  pending_count_ = 0;
 }
 
 // Re-entrance: a lock on the key itself, or a range around it, that is as strong.

@@ -19,6 +19,7 @@
 #include "isolde/options.h"
 #include "isolde/range.h"
 #include "mvcc/interval_tree.h"
+#include "mvcc/key_tree.h"
 #include "mvcc/lock_owner.h"
 #include "mvcc/planted_fault.h"
 #include "mvcc/waits_for_graph.h"
@@ -125,6 +126,7 @@ class LockTable {
     std::uint64_t held = 0;
     std::uint64_t waiters = 0;
     std::uint64_t deadlocks = 0;
+    std::uint64_t pending = 0;  // keys that are not in key order yet
   };
   Counts counts() const ISOLDE_EXCLUDES(mutex_);
 
@@ -132,7 +134,8 @@ class LockTable {
   friend class WaitsForGraph;
   static constexpr std::size_t bucket_count = std::size_t{1} << 20;
   static constexpr std::size_t remembered_deadlocks = 64;
-  static constexpr std::size_t released_at_once = 4096;
+  static constexpr std::size_t released_at_once = 1024;
+  static constexpr std::size_t most_pending = 1024;
 
   static bool are_compatible(LockMode a, LockMode b) noexcept {
     return a == LockMode::shared && b == LockMode::shared;
@@ -250,9 +253,11 @@ class LockTable {
   // Zero pages until touched. Never grown: a million locks are one a bucket.
   std::unique_ptr<KeyLock*[], FreeBuckets> buckets_ ISOLDE_GUARDED_BY(mutex_);
   // Keys enter the tree when a range is first looked at: until then they are in this list, linked
-  // by left (back) and right (on). Point work pays nothing for key order.
+  // by left (back) and right (on), as long as they are few. Point work pays nothing for key order,
+  // and no range has to wait until a million keys of others are in it.
   KeyLock* pending_ ISOLDE_GUARDED_BY(mutex_) = nullptr;
-  IntervalTree<KeyLock> keys_ ISOLDE_GUARDED_BY(mutex_);
+  std::size_t pending_count_ ISOLDE_GUARDED_BY(mutex_) = 0;
+  KeyTree<KeyLock> keys_ ISOLDE_GUARDED_BY(mutex_);
   IntervalTree<RangeLock> ranges_ ISOLDE_GUARDED_BY(mutex_);  // held and awaited
   LockOwner* first_waiter_ ISOLDE_GUARDED_BY(mutex_) = nullptr;
   LockOwner* last_waiter_ ISOLDE_GUARDED_BY(mutex_) = nullptr;

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "mvcc/key_tree.h"
 #include "mvcc/lock_owner.h"
 #include "tests/support/seed.h"
 
@@ -125,6 +126,96 @@ BOOST_AUTO_TEST_CASE(what_one_range_costs_hardly_depends_on_how_many_others_ther
     }
     const double depth = std::log2(static_cast<double>(count));
     BOOST_TEST(most < 100 * depth, most << " looks among " << count);
+  }
+}
+
+struct KeyNode {
+  KeyNode* left = nullptr;
+  KeyNode* right = nullptr;
+  KeyspaceId keyspace;
+  std::string name;
+  std::uint64_t random = mvcc::RangeLock::draw();
+  bool is_in = false;
+
+  inline static std::size_t looks = 0;
+  std::string_view key() const {
+    ++looks;
+    return name;
+  }
+  std::uint64_t priority() const { return random; }
+};
+
+BOOST_AUTO_TEST_CASE(keys_in_a_span_are_found_in_key_order) {
+  std::mt19937_64 random(test::seed());
+  for (std::size_t run = 0; run < test::rounds(100); ++run) {
+    mvcc::KeyTree<KeyNode> tree;
+    std::deque<KeyNode> nodes;
+    for (std::uint32_t keyspace = 1; keyspace <= 2; ++keyspace) {
+      for (char key = 'a'; key <= 'm'; ++key) {
+        KeyNode& node = nodes.emplace_back();
+        node.keyspace = KeyspaceId{keyspace};
+        node.name = std::string(1, key);
+      }
+    }
+    for (int step = 0; step < 200; ++step) {
+      KeyNode& node = nodes[random() % nodes.size()];
+      if (std::exchange(node.is_in, !node.is_in)) {
+        tree.erase(node);
+      } else {
+        tree.insert(node);
+      }
+      const Node wanted = drawn(random);
+      std::vector<const KeyNode*> expected;
+      std::vector<const KeyNode*> all;
+      for (const KeyNode& candidate : nodes) {
+        if (!candidate.is_in) continue;
+        all.push_back(&candidate);
+        if (Span::of_key(candidate.keyspace, candidate.name).overlaps(wanted.span())) {
+          expected.push_back(&candidate);
+        }
+      }
+      std::vector<const KeyNode*> found;
+      BOOST_REQUIRE(tree.for_each_overlap(wanted.span(), [&](const KeyNode& at) {
+        found.push_back(&at);
+        return true;
+      }));
+      BOOST_REQUIRE(found == expected);
+      found.clear();
+      tree.for_each([&](const KeyNode& at) { found.push_back(&at); });
+      BOOST_REQUIRE(found == all);
+      if (expected.empty()) continue;
+      std::size_t visits = 0;
+      BOOST_REQUIRE(!tree.for_each_overlap(wanted.span(), [&](const KeyNode&) {
+        ++visits;
+        return false;
+      }));
+      BOOST_REQUIRE(visits == 1u);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_one_key_costs_hardly_depends_on_how_many_others_there_are) {
+  mvcc::KeyTree<KeyNode> tree;
+  std::deque<KeyNode> nodes;
+  for (const std::size_t count : {100u, 10'000u, 100'000u}) {
+    while (nodes.size() < count) {
+      KeyNode& node = nodes.emplace_back();
+      node.name = std::to_string(10'000'000 + 2 * nodes.size());
+      tree.insert(node);
+    }
+    std::size_t most = 0;
+    for (std::size_t number = 1; number < 2 * count; number += 2 * (count / 50)) {
+      KeyNode one;
+      one.name = std::to_string(10'000'000 + number);
+      KeyNode::looks = 0;
+      tree.insert(one);
+      BOOST_TEST(!tree.for_each_overlap(Span::of_key(one.keyspace, one.name),
+                                        [](const KeyNode&) { return false; }));
+      tree.erase(one);
+      most = std::max(most, KeyNode::looks);
+    }
+    const double depth = std::log2(static_cast<double>(count));
+    BOOST_TEST(most < 30 * depth, most << " looks among " << count);
   }
 }
 
