@@ -1,6 +1,8 @@
 // The workloads of the targets: reads, scans, updates and transfers among numbered accounts, whose
 // balances add up.
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "bench/suite/dataset.h"
 #include "bench/suite/record.h"
@@ -119,6 +121,9 @@ class Operations : public AccountTask {
     for (const Step& step : steps_) {
       const Reason failed = step.reads ? look(client, step.key) : update(client, step.key, 1);
       if (failed != Reason::none) return failed;
+      if (work_.think_us != 0) {
+        std::this_thread::sleep_for(std::chrono::microseconds(work_.think_us));
+      }
     }
     return Reason::none;
   }

@@ -142,6 +142,10 @@ void add_options(CLI::App& app, Options& options, std::string& durability) {
                  "Of the operations of 'ops', how many read")
       ->check(CLI::Range(0.0, 1.0))
       ->group(own);
+  app.add_option("--think-us", options.work.think_us,
+                 "Of 'ops': microseconds that a client sleeps after each operation")
+      ->check(CLI::Range(0, 1'000'000))
+      ->group(own);
   app.add_option("--theta", options.work.theta, "Zipfian skew; 0 is uniform")
       ->check(CLI::Range(0.0, 0.999))
       ->group(own);
@@ -196,9 +200,9 @@ int run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (options.plan.quick) {
     if (app.count("--keys") == 0) options.plan.keys = 100'000;
-    if (app.count("--seconds") == 0) options.plan.seconds = 0.15;
+    if (app.count("--seconds") == 0) options.plan.seconds = 0.1;
     if (app.count("--repetitions") == 0) options.plan.repetitions = 3;
-    if (app.count("--sustained-seconds") == 0) options.plan.sustained_seconds = 4;
+    if (app.count("--sustained-seconds") == 0) options.plan.sustained_seconds = 3;
   }
   options.work.synced = durability == "sync" ? Synced::yes : Synced::no;
   if (options.list) {

@@ -16,6 +16,7 @@ std::string Parameters::text() const {
   std::string text(workload);
   if (operations != 1) text += fmt::format(" of {}", operations);
   if (workload == "ops") text += fmt::format(", {:g}% reads", 100 * read_share);
+  if (think_us != 0) text += fmt::format(", {} us of thought each", think_us);
   if (theta != 0) text += fmt::format(", theta {:g}", theta);
   if (hot != 0) text += fmt::format(", hot {}", hot);
   if (chains) text += ", 100k chains";

@@ -22,6 +22,7 @@ struct Parameters {
   double read_share = 0;          // "ops": of the operations, how many only read
   double theta = 0;               // Zipfian skew, 0 for uniform, below 1
   std::uint64_t hot = 0;          // draws from the first `hot` keys only; 0: from all
+  unsigned think_us = 0;          // "ops": the client's own work after each operation, asleep
   unsigned clients = 1;
   unsigned snapshots = 0;  // read transactions held open beside the clients
   bool chains = false;     // 100,000 keys updated after loading, with no checkpoint since

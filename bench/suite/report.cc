@@ -107,11 +107,12 @@ void add_json_cell(std::string& out, const CellResult& cell) {
   const Parameters& work = cell.cell.work;
   out += fmt::format(
       "{{\"label\":{},\"x\":{:g},\"workload\":{},\"keys\":{},\"value_bytes\":{},\"operations\":{},"
-      "\"read_share\":{:g},\"theta\":{:g},\"hot\":{},\"clients\":{},\"snapshots\":{},"
+      "\"read_share\":{:g},\"think_us\":{},\"theta\":{:g},\"hot\":{},\"clients\":{},\"snapshots\":{"
+      "},"
       "\"chains\":{},\"checkpoints\":{},\"synced\":{},\"subjects\":[",
       json_string(cell.cell.label), cell.cell.x, json_string(work.workload), work.keys,
-      work.value_bytes, work.operations, work.read_share, work.theta, work.hot, work.clients,
-      work.snapshots, work.chains, work.checkpoints, work.synced == Synced::yes);
+      work.value_bytes, work.operations, work.read_share, work.think_us, work.theta, work.hot,
+      work.clients, work.snapshots, work.chains, work.checkpoints, work.synced == Synced::yes);
   for (std::size_t i = 0; i < cell.figures.size(); ++i) {
     const Figures& one = cell.figures[i];
     out += fmt::format("{}\n{{\"subject\":{},\"problem\":{},\"median\":{:.3f},\"turns\":[",
@@ -218,8 +219,10 @@ std::string as_text(const Report& report) {
       for (const Figures& one : cell.figures) out += text_row(cell, one);
     }
   }
+  const auto targets = judge_targets(report.run);
+  if (!any_measured(targets)) return out;
   out += "\n== The targets ==\n";
-  for (const Target& target : judge_targets(report.run)) out += target_line(target) + '\n';
+  for (const Target& target : targets) out += target_line(target) + '\n';
   return out;
 }
 

@@ -44,14 +44,16 @@ class RocksClient : public Client {
   // One of the databases is null.
   RocksClient(rocksdb::TransactionDB* locking, rocksdb::OptimisticTransactionDB* optimistic,
               bool snapshot, bool synced)
-      : locking_(locking), optimistic_(optimistic), snapshot_(snapshot) {
-    write_.sync = synced;
+      : locking_(locking), optimistic_(optimistic), snapshot_(snapshot), synced_(synced) {
     locking_options_.set_snapshot = snapshot;
     locking_options_.deadlock_detect = true;
     optimistic_options_.set_snapshot = snapshot;
   }
 
-  void begin(bool) override {
+  void begin(bool writes) override {
+    // A transaction that wrote nothing would be synced like any other.
+    write_.sync = synced_ && writes;
+    write_.disableWAL = !writes;
     // The object is used again, as its documentation advises.
     txn_.reset(locking_ != nullptr
                    ? locking_->BeginTransaction(write_, locking_options_, txn_.release())
@@ -101,6 +103,7 @@ class RocksClient : public Client {
   rocksdb::TransactionDB* locking_;
   rocksdb::OptimisticTransactionDB* optimistic_;
   bool snapshot_;
+  bool synced_;
   rocksdb::WriteOptions write_;
   rocksdb::ReadOptions read_;
   rocksdb::TransactionOptions locking_options_;

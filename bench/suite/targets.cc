@@ -190,6 +190,11 @@ std::vector<Target> judge_targets(const RunResult& run) {
   return all;
 }
 
+bool any_measured(const std::vector<Target>& targets) {
+  return std::any_of(targets.begin(), targets.end(),
+                     [](const Target& one) { return one.standing != Standing::not_measured; });
+}
+
 std::string_view name(Standing standing) {
   switch (standing) {
     case Standing::goal:

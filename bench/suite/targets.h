@@ -24,6 +24,8 @@ struct Target {
 
 // All that the run can say something about; those that it did not measure are not_measured.
 std::vector<Target> judge_targets(const RunResult& run);
+// Whether the run says anything about them.
+bool any_measured(const std::vector<Target>& targets);
 std::string_view name(Standing standing);
 
 }  // namespace isolde::suite

@@ -84,7 +84,7 @@ class Turn {
     for (unsigned i = 0; i < work_.clients; ++i) {
       threads.emplace_back([this, i, seed, &tasks] { client(*tasks[i], seed * 1000 + i); });
     }
-    const std::uint64_t written = proc_figure("/proc/self/io", "write_bytes");
+    const std::uint64_t written = proc_figure("/proc/self/io", "wchar");
     const EngineCounters before = engine_.counters();
     const double cpu = cpu_seconds();
     begin_ = Clock::now();
@@ -95,7 +95,7 @@ class Turn {
     if (failure_) std::rethrow_exception(failure_);
     result_.seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
     result_.cpu_seconds = cpu_seconds() - cpu;
-    result_.written_bytes = proc_figure("/proc/self/io", "write_bytes") - written;
+    result_.written_bytes = proc_figure("/proc/self/io", "wchar") - written;
     const EngineCounters after = engine_.counters();
     if (before.waits && after.waits) result_.waits = *after.waits - *before.waits;
     if (before.checkpoints && after.checkpoints) {

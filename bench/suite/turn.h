@@ -31,7 +31,7 @@ struct TurnResult {
   std::uint64_t memory_bytes = 0;   // private memory at its highest
   std::uint64_t mapped_bytes = 0;   // of files, at its highest
   std::uint64_t disk_bytes = 0;     // of all files, as allocated, after the turn
-  std::uint64_t written_bytes = 0;  // handed to the disk, or to be
+  std::uint64_t written_bytes = 0;  // handed to the system by write calls
   Histogram latency;                // of committed transactions, retries and waits included
   std::array<std::uint32_t, timeline_slots> timeline{};  // commits in each slot
   double slot_seconds = 0;
