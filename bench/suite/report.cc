@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -127,16 +128,66 @@ void add_json_cell(std::string& out, const CellResult& cell) {
   out += "]}";
 }
 
-std::string markdown_row(const Figures& one) {
-  if (one.turns.empty()) return fmt::format("| {} | {} |||||||\n", one.subject->name, one.problem);
-  const Histogram latency = one.latency();
-  const auto at = [&](double q) { return short_time(static_cast<double>(latency.quantile(q))); };
-  return fmt::format("| {} | {} | {}–{} | {:.1f} % | {} | {} | {} | {} | {} |\n", one.subject->name,
-                     short_number(one.rate()), short_number(one.lowest()),
-                     short_number(one.highest()), 100 * one.failed(), at(0.5), at(0.99),
-                     short_time(static_cast<double>(latency.maximum())),
-                     short_bytes(one.written_per_commit()),
-                     one.problem.empty() ? std::string() : "not sound: " + one.problem);
+// A row for each subject, a column for each cell; `tell` says what stands where they meet.
+template <typename Tell>
+std::string markdown_table(const SectionResult& section, Tell tell) {
+  std::vector<std::string> subjects;
+  std::string head = "| |";
+  std::string rule = "|---|";
+  for (const CellResult& cell : section.cells) {
+    head += fmt::format(" {} |", cell.cell.label);
+    rule += "---|";
+    for (const Figures& one : cell.figures) {
+      if (std::find(subjects.begin(), subjects.end(), one.subject->name) == subjects.end()) {
+        subjects.push_back(one.subject->name);
+      }
+    }
+  }
+  std::string out = head + '\n' + rule + '\n';
+  for (const std::string& subject : subjects) {
+    out += fmt::format("| {} |", subject);
+    for (const CellResult& cell : section.cells) {
+      const Figures* const one = cell.of(subject);
+      out += fmt::format(" {} |", one == nullptr ? std::string() : tell(*one));
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+std::string markdown_section(const SectionResult& section) {
+  std::string out = fmt::format("\n### {}\n\n{} Expected: {}\n\n", section.section.title,
+                                section.section.question, section.section.expected);
+  const Cell& first = section.cells.front().cell;
+  out += fmt::format(
+      "Commits a second, the median of {} turns of {:g} s; share of failed attempts.\n\n",
+      first.repetitions, first.seconds);
+  out += markdown_table(section, [](const Figures& one) {
+    std::string text = short_number(one.rate());
+    if (one.failed() >= 0.0005) text += fmt::format(", {:.1f} %", 100 * one.failed());
+    if (!one.problem.empty()) text += ", not sound";
+    return text;
+  });
+  SectionResult durable{section.section, {}};
+  for (const CellResult& cell : section.cells) {
+    if (cell.cell.work.synced == Synced::yes) durable.cells.push_back(cell);
+  }
+  if (!durable.cells.empty()) {
+    out += "\nLatency of those that are durable: p50, p99, the longest.\n\n";
+    out += markdown_table(durable, [](const Figures& one) {
+      const Histogram latency = one.latency();
+      return fmt::format("{}, {}, {}", short_time(static_cast<double>(latency.quantile(0.5))),
+                         short_time(static_cast<double>(latency.quantile(0.99))),
+                         short_time(static_cast<double>(latency.maximum())));
+    });
+  }
+  for (const CellResult& cell : section.cells) {
+    for (const Figures& one : cell.figures) {
+      if (one.problem.empty()) continue;
+      out += fmt::format("\n{}, {}: {}\n", one.subject->name, cell.cell.label, one.problem);
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -240,17 +291,7 @@ std::string as_markdown(const Report& report) {
     out += fmt::format("| {} | {} | {} {:g} | {:g} | {} | {} |\n", target.what, measured, relation,
                        target.least, target.goal, name(target.standing), target.against);
   }
-  for (const SectionResult& section : report.run.sections) {
-    out += fmt::format("\n### {}\n\n{} Expected: {}\n", section.section.title,
-                       section.section.question, section.section.expected);
-    for (const CellResult& cell : section.cells) {
-      out += fmt::format(
-          "\n**{}** ({})\n\n| subject | commits/s | spread | failed | p50 | p99 | max | "
-          "written/commit | |\n|---|---|---|---|---|---|---|---|---|\n",
-          cell.cell.label, cell.cell.work.text());
-      for (const Figures& one : cell.figures) out += markdown_row(one);
-    }
-  }
+  for (const SectionResult& section : report.run.sections) out += markdown_section(section);
   return out;
 }
 
