@@ -72,9 +72,10 @@ class SwiftPlayground final : public Playground {
     auto txn = database_.begin({.isolation = Isolation::repeatable_read, .read_only = true});
     if (!txn) return txn.error();
     for (const auto& [name, keyspace] : known_) {
-      auto scanned =
-          txn->scan(keyspace, KeyRange::all(), [&](std::string_view key, std::string_view value) {
-            state.emplace(std::pair(name, std::string(key)), std::string(value));
+      auto scanned = txn->scan(
+          keyspace, KeyRange::all(),
+          [&, of = std::string_view(name)](std::string_view key, std::string_view value) {
+            state.emplace(std::pair(std::string(of), std::string(key)), std::string(value));
           });
       if (!scanned) return scanned.error();
     }

@@ -180,9 +180,10 @@ std::vector<Witness> witnesses(const Exploration& exploration, Player& player) {
     for (const auto& [outcome, group] : exploration.outcomes) {
       if (holds(group.anomalies, phenomenon)) groups.push_back(&group);
     }
-    const auto script = shortest_of(
-        exploration, player, std::move(groups),
-        [&](const SwiftPlay& play) { return holds(play.verdict.phenomena(), phenomenon); });
+    const auto script = shortest_of(exploration, player, std::move(groups),
+                                    [sought = phenomenon](const SwiftPlay& play) {
+                                      return holds(play.verdict.phenomena(), sought);
+                                    });
     if (!script) continue;
     found.push_back(witness_of(exploration, *script, std::string(name(phenomenon)), interleavings,
                                fmt::format("verdict includes {}", name(phenomenon))));
