@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -300,6 +301,14 @@ BOOST_AUTO_TEST_CASE(garbage_is_refused_line_by_line_and_harms_nothing) {
   BOOST_TEST(finished.out.starts_with("A: ok\n"));
   BOOST_TEST(workshop.isolde({"dump", "bank.db"}).out == "x\t1\n");
   BOOST_TEST(workshop.isolde({"verify", "bank.db"}).code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_timer_tells_how_long_a_command_took) {
+  const Workshop workshop;
+  const std::string out = transcript(workshop, "timer on\nput x 1\ntimer off\nget x\n");
+  // Behind the command that turns it on, and behind the next one.
+  const std::regex timed("   [0-9.]+ m?s\nA: ok\n   [0-9.]+ m?s\nA: 1\n");
+  BOOST_TEST(std::regex_match(out, timed), out);
 }
 
 BOOST_AUTO_TEST_CASE(more_sessions_than_a_shell_holds_are_refused) {
