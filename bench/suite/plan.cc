@@ -102,8 +102,9 @@ class Planner {
         true,
         {}};
     for (const unsigned clients : points<unsigned>({1, 2, 4, 8, 16, 32, 64}, {1, 4, 16, 64})) {
-      section.cells.push_back(cell(fmt::format("rmw1 durable, {} clients", clients), clients,
-                                   synced(accounts("rmw", clients)), everybody));
+      section.cells.push_back(
+          cell(fmt::format("rmw1 durable, {} client{}", clients, clients == 1 ? "" : "s"), clients,
+               synced(accounts("rmw", clients)), everybody));
     }
     return section;
   }

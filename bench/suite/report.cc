@@ -168,6 +168,9 @@ std::string markdown_section(const SectionResult& section) {
     if (!one.problem.empty()) text += ", not sound";
     return text;
   });
+  out += "\nProcessor time of a commit, which other work on the machine hardly touches.\n\n";
+  out += markdown_table(
+      section, [](const Figures& one) { return short_time(1000 * one.cpu_us_per_commit()); });
   SectionResult durable{section.section, {}};
   for (const CellResult& cell : section.cells) {
     if (cell.cell.work.synced == Synced::yes) durable.cells.push_back(cell);

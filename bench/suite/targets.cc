@@ -120,8 +120,8 @@ void judge_reads(Judge& judge) {
 }
 
 void judge_writes(Judge& judge) {
-  judge.ratio("rmw1 durable, 1 client", "clients", "rmw1 durable, 1 clients", "isolde-rr-opt", "",
-              1, 1.2);
+  judge.ratio("rmw1 durable, 1 client", "clients", "rmw1 durable, 1 client", "isolde-rr-opt", "", 1,
+              1.2);
   judge.ratio("rmw1 durable, 16 clients", "clients", "rmw1 durable, 16 clients", "isolde-rr-opt",
               "", 1.6, 2);
   judge.ratio("rmw1 durable, 64 clients", "clients", "rmw1 durable, 64 clients", "isolde-rr-opt",

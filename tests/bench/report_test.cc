@@ -77,6 +77,7 @@ Report sample() {
     for (const unsigned clients : {1U, 16U}) {
       Cell cell;
       cell.label = "rmw1 durable, " + std::to_string(clients) + " clients";
+      if (clients == 1) cell.label = "rmw1 durable, 1 client";
       if (id == std::string("overhead")) cell.label = "read1, 2 clients";
       cell.x = clients;
       cell.work.clients = clients;
