@@ -103,7 +103,7 @@ struct KeyspaceCommand {
 };
 struct CheckpointCommand {};
 // The next sync of the log fails.
-struct FaultCommand {};
+struct FailCommand {};
 // Once the session comes by a place inside the engine (engine/yield_point.h), it stands there until
 // that step has been played. Needs a build with such places.
 struct HoldCommand {
@@ -115,7 +115,7 @@ using Action =
     std::variant<BeginCommand, CommitCommand, RollbackCommand, SavepointCommand, ReleaseCommand,
                  GetCommand, PutCommand, EraseCommand, AddCommand, CompareAndSetCommand,
                  ScanCommand, OpenCommand, NextCommand, CloseCommand, WaitCommand, RetryCommand,
-                 KeyspaceCommand, CheckpointCommand, FaultCommand, HoldCommand>;
+                 KeyspaceCommand, CheckpointCommand, FailCommand, HoldCommand>;
 
 // [if LEFT OP RIGHT] [in KEYSPACE] ACTION
 struct Command {

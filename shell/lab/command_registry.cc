@@ -176,9 +176,9 @@ Action parse_wait(TokenStream& tokens) {
   return WaitCommand{session.text, session.place};
 }
 
-Action parse_fault(TokenStream& tokens) {
-  if (!tokens.accept_word("next-sync")) tokens.fail_expected("next-sync after fault");
-  return FaultCommand{};
+Action parse_fail(TokenStream& tokens) {
+  if (!tokens.accept_word("next-sync")) tokens.fail_expected("next-sync after fail");
+  return FailCommand{};
 }
 
 Action parse_hold(TokenStream& tokens) {
@@ -268,9 +268,9 @@ constexpr std::array registry{
                 }},
     CommandSpec{"checkpoint", "checkpoint", "Carries all that is committed into LMDB now.",
                 "checkpoint", true, [](TokenStream&) -> Action { return CheckpointCommand{}; }},
-    CommandSpec{"fault", "fault next-sync",
+    CommandSpec{"fail", "fail next-sync",
                 "Makes the next sync of the commit log fail, as a dying disk would.",
-                "fault next-sync", false, parse_fault},
+                "fail next-sync", false, parse_fail},
     CommandSpec{"hold", "hold \"PLACE\" until STEP",
                 "Once the rest of this step comes by that place inside the engine, it stands there "
                 "until STEP has been played; for builds with yield points.",

@@ -132,8 +132,7 @@ bool is_global(const Action& action) {
   return std::holds_alternative<WaitCommand>(action) ||
          std::holds_alternative<KeyspaceCommand>(action) ||
          std::holds_alternative<CheckpointCommand>(action) ||
-         std::holds_alternative<FaultCommand>(action) ||
-         std::holds_alternative<HoldCommand>(action);
+         std::holds_alternative<FailCommand>(action) || std::holds_alternative<HoldCommand>(action);
 }
 
 }  // namespace

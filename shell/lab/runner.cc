@@ -14,7 +14,7 @@ namespace {
 bool lets_a_sync_fail(const Script& script) {
   return std::any_of(script.steps.begin(), script.steps.end(), [](const Step& step) {
     return std::any_of(step.commands.begin(), step.commands.end(), [](const Command& command) {
-      return std::holds_alternative<FaultCommand>(command.action);
+      return std::holds_alternative<FailCommand>(command.action);
     });
   });
 }

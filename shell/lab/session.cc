@@ -352,7 +352,7 @@ Outcome Session::run(const Command&, const CheckpointCommand&) {
   return outcome_of(done);
 }
 
-Outcome Session::run(const Command&, const FaultCommand&) {
+Outcome Session::run(const Command&, const FailCommand&) {
   Database& database = stage_.playground.database();
   if (database.options().durability.kind == Durability::Kind::none) {
     return invalid("this database makes no syncs, so none can fail");

@@ -111,7 +111,7 @@ class Session {
   Outcome run(const Command& command, const RetryCommand& retry);
   Outcome run(const Command& command, const KeyspaceCommand& keyspace);
   Outcome run(const Command& command, const CheckpointCommand& checkpoint);
-  Outcome run(const Command& command, const FaultCommand& fault);
+  Outcome run(const Command& command, const FailCommand& fail);
   Outcome run(const Command& command, const HoldCommand& hold);
   // The commands that read or write keys.
   template <typename KeyCommand>

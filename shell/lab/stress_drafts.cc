@@ -249,7 +249,7 @@ class Drafting {
     if (chance(50)) {
       for (std::size_t i = 1 + draw(3); i > 0; --i) insert_somewhere(session, "checkpoint");
     }
-    if (workload_ == Workload::durability) insert_somewhere(session, "fault next-sync");
+    if (workload_ == Workload::durability) insert_somewhere(session, "fail next-sync");
   }
 
   void add_holds() {

@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(without_places_inside_the_engine_nothing_can_be_held) {
 
 BOOST_AUTO_TEST_CASE(a_commit_whose_sync_fails_is_in_doubt_and_gone_for_who_comes_later) {
   const Played result = played(
-      "setup\n  put x 1\nsession A\n  a1: fault next-sync\n  a2: put x 2\nsession B\n"
+      "setup\n  put x 1\nsession A\n  a1: fail next-sync\n  a2: put x 2\nsession B\n"
       "  b1: get x\n  b2: put x 3\nschedule a1 a2 b1 b2\nverdict promised\n");
   BOOST_TEST(result.outcome("a2") == "commit_outcome_unknown");
   BOOST_TEST(result.outcome("b1") == "1");
@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(a_commit_whose_sync_fails_is_in_doubt_and_gone_for_who_come
 BOOST_AUTO_TEST_CASE(a_dirty_read_of_what_is_in_doubt_later_breaks_no_promise) {
   const Played result = played(
       "setup\n  put x 1\nsession A\n  a1: begin ru\n  a2: put x 2\n  a3: commit\nsession B\n"
-      "  b1: begin ru\n  b2: get x\n  b3: commit\nsession C\n  c1: fault next-sync\n"
+      "  b1: begin ru\n  b2: get x\n  b3: commit\nsession C\n  c1: fail next-sync\n"
       "schedule a1 b1 a2 c1 b2 b3 a3\nverdict promised\n");
   BOOST_TEST(result.outcome("b2") == "2");
   BOOST_TEST(result.outcome("a3") == "commit_outcome_unknown");

@@ -98,10 +98,6 @@ BOOST_AUTO_TEST_CASE(half_a_write_set_that_is_published) {
   expect_found(PlantedFault::half_published);
 }
 
-BOOST_AUTO_TEST_CASE(a_commit_that_is_visible_before_it_is_installed) {
-  expect_found(PlantedFault::visible_before_installed);
-}
-
 BOOST_AUTO_TEST_CASE(a_gap_that_is_not_locked) { expect_found(PlantedFault::gaps_not_locked); }
 
 BOOST_AUTO_TEST_CASE(a_lock_that_is_released_before_the_commit_is_visible) {
