@@ -243,8 +243,9 @@ class Player::Stagehand {
       record.outcome = Outcome::of({});
       record.outcome.blocked = Blocking{turns_->blockers(session), std::nullopt, false};
     }
-    // A copy: what the blocked write into while they are cleared away is no part of the play.
-    play.steps = records_;
+    // The blocked hold on to their records, which stay where they are, and write no more to them:
+    // clear() stops them first.
+    play.steps = std::move(records_);
     clear();
     return play;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "isolde/error.h"
@@ -66,10 +67,24 @@ class Assembly {
     std::uint64_t digest;
   };
 
+  // The builder looks small ids up in a table, and those of a database that has run for long are
+  // large: so they are counted from a little before the first. (Earlier ones wrap around.)
+  std::uint64_t place_of(std::uint64_t id) {
+    constexpr std::uint64_t ahead = 64;
+    if (!first_) first_ = id - std::min(id, ahead);
+    return id - *first_;
+  }
+
+  std::uint32_t added(std::uint64_t id) {
+    const std::uint32_t index = builder_.add(place_of(id));
+    builder_.transaction(index).id = id;
+    return index;
+  }
+
   std::uint32_t transaction_of(const RecordedEvent& event) {
-    std::uint32_t index = builder_.find(event.transaction);
+    std::uint32_t index = builder_.find(place_of(event.transaction));
     if (index != no_index) return index;
-    index = builder_.add(event.transaction);
+    index = added(event.transaction);
     HistoryTransaction& added = builder_.transaction(index);
     added.level = event.level;
     added.locking = event.locking;
@@ -88,10 +103,10 @@ class Assembly {
 
   // The transaction whose version somebody read; it may be older than the recording.
   std::uint32_t writer_of(const RecordedEvent& read) {
-    std::uint32_t writer = builder_.find(read.writer);
+    std::uint32_t writer = builder_.find(place_of(read.writer));
     const bool committed = !read.has(RecordedEvent::uncommitted);
     if (writer == no_index) {
-      writer = builder_.add(read.writer);
+      writer = added(read.writer);
       HistoryTransaction& added = builder_.transaction(writer);
       added.level = Isolation::read_uncommitted;  // what it read is not known either
       if (committed) added.end = HistoryEnd::committed;
@@ -285,6 +300,7 @@ class Assembly {
   }
 
   HistoryBuilder builder_;
+  std::optional<std::uint64_t> first_;
   const std::unordered_map<std::uint64_t, std::string>& sessions_;
   WriteCounts writes_so_far_;
   std::vector<Write> writes_;
