@@ -82,20 +82,27 @@ class Zipfian {
 };
 
 // Draws a key number below `keys`: uniform (theta 0), or Zipfian with the hot ones spread over all
-// keys. At YCSB's own theta, 0.99, ranks come from 10^10 items, as they do there; else from `keys`.
+// keys.
 class KeyChooser {
  public:
   KeyChooser(std::uint64_t keys, double theta)
-      : keys_(keys),
-        skewed_(theta > 0),
-        zipfian_(theta == 0.99 ? Zipfian(10'000'000'000, 0.99, 26.46902820178302)
-                 : theta > 0   ? Zipfian(keys, theta)
-                               : Zipfian(2, 0.5)) {}
+      : KeyChooser(keys, theta > 0, theta > 0 ? Zipfian(keys, theta) : Zipfian(2, 0.5)) {}
+
+  // As YCSB does: at its own theta, 0.99, ranks come from 10^10 items however many keys there are,
+  // so that its hottest key draws less than a Zipfian over the keys would.
+  static KeyChooser as_ycsb(std::uint64_t keys, double theta) {
+    if (theta != 0.99) return {keys, theta};
+    return {keys, true, Zipfian(10'000'000'000, 0.99, 26.46902820178302)};
+  }
+
   std::uint64_t draw(Random& random) const {
     return skewed_ ? fnv64(zipfian_.rank(random)) % keys_ : random.below(keys_);
   }
 
  private:
+  KeyChooser(std::uint64_t keys, bool skewed, const Zipfian& zipfian)
+      : keys_(keys), skewed_(skewed), zipfian_(zipfian) {}
+
   std::uint64_t keys_;
   bool skewed_;
   Zipfian zipfian_;

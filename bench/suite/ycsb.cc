@@ -103,7 +103,7 @@ class Ycsb : public Task {
         shares_(shares_of(work.workload.back())),
         latest_(work.workload.back() == 'd'),
         random_(seed),
-        chooser_(table.keys(), work.theta),
+        chooser_(KeyChooser::as_ycsb(table.keys(), work.theta)),
         recency_(table.keys(), work.theta > 0 ? work.theta : 0.5) {}
   ~Ycsb() override { table_.wrote(writes_); }
 

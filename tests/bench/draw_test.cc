@@ -59,6 +59,18 @@ BOOST_AUTO_TEST_CASE(keys_stay_below_their_number_and_skew_makes_one_of_them_hot
   }
 }
 
+BOOST_AUTO_TEST_CASE(more_skew_makes_the_hottest_key_hotter_and_ycsb_spreads_more) {
+  const auto hottest = [](const KeyChooser& chooser) {
+    Random random(1);
+    std::vector<int> counts(1000);
+    for (int i = 0; i < 100'000; ++i) ++counts.at(chooser.draw(random));
+    return *std::max_element(counts.begin(), counts.end());
+  };
+  BOOST_TEST(hottest(KeyChooser(1000, 0.5)) < hottest(KeyChooser(1000, 0.9)));
+  BOOST_TEST(hottest(KeyChooser(1000, 0.9)) < hottest(KeyChooser(1000, 0.99)));
+  BOOST_TEST(hottest(KeyChooser::as_ycsb(1000, 0.99)) < hottest(KeyChooser(1000, 0.99)));
+}
+
 BOOST_AUTO_TEST_CASE(clients_with_neighbouring_seeds_draw_different_keys) {
   std::set<std::uint64_t> first;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
