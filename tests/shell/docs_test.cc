@@ -5,6 +5,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lab/command_registry.h"
@@ -47,14 +48,16 @@ std::vector<Block> blocks_of(const std::string& name) {
   return blocks;
 }
 
-// "..." alone stands for any lines, within a line for any text.
-bool line_matches(const std::string& pattern, const std::string& line) {
+// "..." alone stands for any lines, within a line for any text, as often as it occurs.
+bool line_matches(std::string_view pattern, std::string_view line) {
   const std::size_t dots = pattern.find("...");
-  if (dots == std::string::npos) return pattern == line;
-  const std::string before = pattern.substr(0, dots);
-  const std::string after = pattern.substr(dots + 3);
-  return line.size() >= before.size() + after.size() && line.starts_with(before) &&
-         line.ends_with(after);
+  if (dots == std::string_view::npos) return pattern == line;
+  if (!line.starts_with(pattern.substr(0, dots))) return false;
+  const std::string_view after = pattern.substr(dots + 3);
+  for (std::size_t at = dots; at <= line.size(); ++at) {
+    if (line_matches(after, line.substr(at))) return true;
+  }
+  return false;
 }
 
 bool matches(const std::vector<std::string>& pattern, std::size_t p,
@@ -85,9 +88,15 @@ void check_command(const Workshop& workshop, const std::string& command,
 void check_console(const Workshop& workshop, const Block& block) {
   for (std::size_t i = 0; i < block.lines.size();) {
     BOOST_REQUIRE(block.lines[i].starts_with("$ "));
-    const std::string command = block.lines[i].substr(2);
+    std::string command = block.lines[i++].substr(2);
+    if (command.ends_with("<<END")) {  // what is typed goes on, to a line that says END
+      for (bool ends = false; !ends && i < block.lines.size(); ++i) {
+        command += '\n' + block.lines[i];
+        ends = block.lines[i] == "END";
+      }
+    }
     std::vector<std::string> expected;
-    for (++i; i < block.lines.size() && !block.lines[i].starts_with("$ "); ++i) {
+    for (; i < block.lines.size() && !block.lines[i].starts_with("$ "); ++i) {
       expected.push_back(block.lines[i]);
     }
     check_command(workshop, command, expected);
