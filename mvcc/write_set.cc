@@ -13,23 +13,31 @@ const Write* WriteSet::find(KeyspaceId keyspace, std::string_view key) const {
 void WriteSet::set(KeyspaceId keyspace, std::string_view key, Write write) {
   const auto found = writes_.find(WriteKeyView{keyspace, key});
   MutexLock lock(latch_);
+  // First what may find no memory, so that each mark keeps its write and each write its mark.
+  if (undo_wanted_) undo_.push_back({keyspace, std::string(key), std::nullopt});
   if (found == writes_.end()) {
-    if (undo_wanted_) undo_.push_back({keyspace, std::string(key), std::nullopt});
-    bytes_ += key.size() + write.footprint();
-    writes_.emplace(WriteKey{keyspace, std::pmr::string(key, &arena_)}, std::move(write));
+    const std::size_t bytes = key.size() + write.footprint();
+    try {
+      writes_.emplace(WriteKey{keyspace, std::pmr::string(key, &arena_)}, std::move(write));
+    } catch (...) {
+      if (undo_wanted_) undo_.pop_back();
+      throw;
+    }
+    bytes_ += bytes;
   } else {
     bytes_ += write.footprint();
     bytes_ -= found->second.footprint();
-    if (undo_wanted_) {
-      undo_.push_back({keyspace, std::string(key), std::move(found->second)});
-    }
+    if (undo_wanted_) undo_.back().before = std::move(found->second);
     found->second = std::move(write);
   }
   has_writes_.store(true);
 }
 
 void WriteSet::clear(bool installed) noexcept {
-  if (!has_writes_.load(std::memory_order_relaxed)) return;
+  if (!has_writes_.load(std::memory_order_relaxed)) {
+    undo_wanted_ = false;
+    return;
+  }
   MutexLock lock(latch_);
   if (installed) {
     for (auto& [key, write] : writes_) static_cast<void>(write.version.release());
