@@ -7,6 +7,22 @@
 #include "mvcc/commit_pipeline.h"
 
 namespace isolde::mvcc {
+namespace {
+
+void fetch(const void* memory, std::size_t lines) {
+  if (memory == nullptr) return;
+  for (std::size_t line = 0; line < lines; ++line) {
+    __builtin_prefetch(static_cast<const char*>(memory) + line * 64);
+  }
+}
+
+// Precondition: the chain's node has arrived, or is worth waiting for.
+void fetch_beyond(const Chain& chain) {
+  fetch(chain.newest.load(), 3);  // its header and, mostly, its value
+  fetch(chain.link(0).load(), 2);
+}
+
+}  // namespace
 
 MergedScan::MergedScan(VersionStore& store, KeyspaceId keyspace, KeyRange range, bool reverse,
                        std::uint64_t snapshot, std::vector<OverlayEntry> overlay,
@@ -79,7 +95,7 @@ void MergedScan::seek_chain() {
     chain_ = order.last_before({KeyspaceId{keyspace_.value + 1}, {}});
   }
   bound_chain();
-  prefetch_chain();
+  fetch_chains();
 }
 
 void MergedScan::step_base() {
@@ -102,24 +118,35 @@ void MergedScan::bound_chain() {
 }
 
 void MergedScan::step_chain() {
+  if (fetched_ahead_ == 0) fetched_ = nullptr;
+  fetched_ahead_ -= fetched_ == nullptr ? 0 : 1;
   chain_ =
       reverse_ ? store_.order().last_before({keyspace_, chain_->key()}) : chain_->link(0).load();
   bound_chain();
-  prefetch_chain();
+  if (fetched_ == nullptr) {
+    fetch_chains();
+  } else {
+    fetch_ahead();
+  }
 }
 
 // The nodes of a chain lie anywhere in memory, and waiting for each of them would be most of the
-// scan: they, and the chain that follows, are fetched while entries of the base are passed.
-void MergedScan::prefetch_chain() const {
-  if (chain_ == nullptr) return;
-  const auto prefetch = [](const void* node, std::size_t lines) {
-    if (node == nullptr) return;
-    for (std::size_t line = 0; line < lines; ++line) {
-      __builtin_prefetch(static_cast<const char*>(node) + line * 64);
-    }
-  };
-  prefetch(chain_->newest.load(), 3);  // its header and, mostly, its value
-  if (!reverse_) prefetch(chain_->link(0).load(), 2);
+// scan. They are asked for while what comes before them is passed: of each chain first the node,
+// and when that has arrived its newest version and the node that follows.
+void MergedScan::fetch_chains() {
+  fetched_ = reverse_ ? nullptr : chain_;
+  fetched_ahead_ = 0;
+  if (chain_ != nullptr) fetch_beyond(*chain_);
+}
+
+void MergedScan::fetch_ahead() {
+  constexpr unsigned far_enough = 4;
+  if (fetched_ == nullptr || fetched_ahead_ == far_enough) return;
+  const Chain* next = fetched_->link(0).load();
+  if (next == nullptr) return;
+  fetched_ = next;
+  ++fetched_ahead_;
+  fetch_beyond(*next);
 }
 
 void MergedScan::step_consumed() {
@@ -132,6 +159,7 @@ MergedScan::Step MergedScan::next_merged() {
   if (base_alone_) {  // it has just come to its end, or to where it is not alone
     base_alone_ = false;
     consumed_ = 0;
+    fetch_ahead();
     base_at_ = cursor_.at();
     bound_base();
   }

@@ -108,7 +108,8 @@ class MergedScan {
   void step_consumed();
   void step_base();
   void step_chain();
-  void prefetch_chain() const;
+  void fetch_chains();
+  void fetch_ahead();
   void bound_base();
   void bound_chain();
   void leave_to_base();
@@ -138,6 +139,8 @@ class MergedScan {
   bool without_base_ = false;
   bool tells_hidden_ = false;
   Chain* chain_ = nullptr;
+  const Chain* fetched_ = nullptr;  // the last chain whose newest version has been asked for,
+  unsigned fetched_ahead_ = 0;      // so many chains after chain_
   unsigned consumed_ = 0;
   // Forward, and the base alone answers below `base_until_`: the first key of the other layers or
   // the bound. base_at_ is not kept up meanwhile.
