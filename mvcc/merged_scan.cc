@@ -79,6 +79,8 @@ void MergedScan::seek() {
 
 void MergedScan::seek_chain() {
   const OrderedIndex& order = store_.order();
+  fetched_ = nullptr;  // it may have been unlinked since, and freed
+  fetched_ahead_ = 0;
   if (store_.chains() == 0) {
     chain_ = nullptr;
     return;
