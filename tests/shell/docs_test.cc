@@ -81,8 +81,12 @@ void check_command(const Workshop& workshop, const std::string& command,
   }
   // As on a terminal, where both streams come out; but in order, each whole.
   const Finished finished = workshop.bash("{ " + command + "\n} 2>&1");
-  BOOST_TEST(matches(expected, 0, lines_of(finished.out), 0), "$ " << command << "\nprinted:\n"
-                                                                   << finished.out);
+  std::vector<std::string> printed = lines_of(finished.out);
+  // AddressSanitizer doubts fibers aloud, although lab/fiber.cc tells it of each switch.
+  std::erase_if(printed, [](const std::string& line) {
+    return line.find("WARNING: ASan doesn't fully support makecontext") != std::string::npos;
+  });
+  BOOST_TEST(matches(expected, 0, printed, 0), "$ " << command << "\nprinted:\n" << finished.out);
 }
 
 void check_console(const Workshop& workshop, const Block& block) {
