@@ -180,8 +180,9 @@ std::string CatalogueEntry::schedule_title(std::size_t schedule) const {
   std::string told;
   for (std::size_t line = script.schedules.at(schedule).place.line - 1;
        line > 0 && script.source.line(line).starts_with('#'); --line) {
-    const std::string text = trimmed(script.source.line(line).substr(1));
-    told = told.empty() ? text : text + ' ' + told;
+    std::string text = trimmed(script.source.line(line).substr(1));
+    if (!told.empty()) text.append(1, ' ').append(told);
+    told = std::move(text);
   }
   return told;
 }

@@ -70,6 +70,7 @@ Fiber::~Fiber() {
 
 void Fiber::entry(unsigned high, unsigned low) {
   const std::uint64_t self = std::uint64_t{high} << 32 | low;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): makecontext() passes ints
   reinterpret_cast<Fiber*>(static_cast<std::uintptr_t>(self))->work();
 }
 
