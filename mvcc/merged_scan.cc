@@ -79,10 +79,9 @@ void MergedScan::seek() {
 
 void MergedScan::seek_chain() {
   const OrderedIndex& order = store_.order();
-  fetched_ = nullptr;  // it may have been unlinked since, and freed
-  fetched_ahead_ = 0;
   if (store_.chains() == 0) {
     chain_ = nullptr;
+    fetch_chains();  // what was asked for may have been unlinked since, and freed
     return;
   }
   if (!reverse_) {
@@ -120,14 +119,13 @@ void MergedScan::bound_chain() {
 }
 
 void MergedScan::step_chain() {
-  if (fetched_ahead_ == 0) fetched_ = nullptr;
-  fetched_ahead_ -= fetched_ == nullptr ? 0 : 1;
   chain_ =
       reverse_ ? store_.order().last_before({keyspace_, chain_->key()}) : chain_->link(0).load();
   bound_chain();
-  if (fetched_ == nullptr) {
+  if (fetched_ahead_ == 0) {
     fetch_chains();
   } else {
+    --fetched_ahead_;
     fetch_ahead();
   }
 }

@@ -5,21 +5,6 @@
 #include "lab/text.h"
 
 namespace isolde::lab {
-namespace {
-
-constexpr std::array<std::string_view, 11> cell_words{"read-uncommitted",
-                                                      "read-committed",
-                                                      "repeatable-read",
-                                                      "serializable",
-                                                      "ru",
-                                                      "rc",
-                                                      "rr",
-                                                      "ser",
-                                                      "snapshot",
-                                                      "optimistic",
-                                                      "pessimistic"};
-
-}  // namespace
 
 std::string Cell::to_string() const { return fmt::format("{} {}", name(level), name(locking)); }
 
@@ -82,7 +67,7 @@ CellSet CellSet::parse(TokenStream& tokens) {
       if (first.kind == Token::Kind::word) {
         tokens.fail(first.place,
                     fmt::format("'{}' is no level and no locking mode{}", printable(first.text),
-                                did_you_mean(first.text, cell_words)));
+                                did_you_mean(first.text, cell_spellings)));
       }
       tokens.fail_expected("a level (ru, rc, rr, ser) or a locking mode after @");
       return set;

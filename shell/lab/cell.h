@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "isolde/types.h"
@@ -16,6 +17,18 @@ namespace isolde::lab {
 inline constexpr std::array all_levels{Isolation::read_uncommitted, Isolation::read_committed,
                                        Isolation::repeatable_read, Isolation::serializable};
 inline constexpr std::array all_lockings{Locking::optimistic, Locking::pessimistic};
+// Whatever names a level or a locking mode.
+inline constexpr std::array<std::string_view, 11> cell_spellings{"read-uncommitted",
+                                                                 "read-committed",
+                                                                 "repeatable-read",
+                                                                 "serializable",
+                                                                 "ru",
+                                                                 "rc",
+                                                                 "rr",
+                                                                 "ser",
+                                                                 "snapshot",
+                                                                 "optimistic",
+                                                                 "pessimistic"};
 
 struct Cell {
   Isolation level = Isolation::repeatable_read;

@@ -72,20 +72,8 @@ Action parse_begin(TokenStream& tokens) {
   if (tokens.accept_word("priority")) begin.priority = parse_priority(tokens);
   const Token& rest = tokens.peek();
   if (rest.is_bare()) {
-    constexpr std::array<std::string_view, 14> words{"read-uncommitted",
-                                                     "read-committed",
-                                                     "repeatable-read",
-                                                     "serializable",
-                                                     "ru",
-                                                     "rc",
-                                                     "rr",
-                                                     "ser",
-                                                     "snapshot",
-                                                     "optimistic",
-                                                     "pessimistic",
-                                                     "read",
-                                                     "timeout",
-                                                     "priority"};
+    std::vector<std::string_view> words(cell_spellings.begin(), cell_spellings.end());
+    words.insert(words.end(), {"read", "timeout", "priority"});
     tokens.fail(rest.place,
                 fmt::format("begin takes [level] [locking] [read only] [timeout 50ms] [priority "
                             "N], in this order, not {}{}",

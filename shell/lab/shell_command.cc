@@ -33,19 +33,9 @@ void parse_cell(TokenStream& tokens, ShellCommand& command) {
   command.locking = accept_locking(tokens);
   const Token& rest = tokens.peek();
   if (!rest.is_bare()) return;
-  constexpr std::array<std::string_view, 11> words{"read-uncommitted",
-                                                   "read-committed",
-                                                   "repeatable-read",
-                                                   "serializable",
-                                                   "ru",
-                                                   "rc",
-                                                   "rr",
-                                                   "ser",
-                                                   "snapshot",
-                                                   "optimistic",
-                                                   "pessimistic"};
-  tokens.fail(rest.place, fmt::format("'{}' is no level and no locking mode{}",
-                                      printable(rest.text), did_you_mean(rest.text, words)));
+  tokens.fail(rest.place,
+              fmt::format("'{}' is no level and no locking mode{}", printable(rest.text),
+                          did_you_mean(rest.text, cell_spellings)));
 }
 
 void parse_file(TokenStream& tokens, ShellCommand& command) {
