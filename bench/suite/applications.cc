@@ -221,12 +221,22 @@ class Shifts : public Dataset {
   std::size_t data_bytes() const override { return shifts_ * doctors * (16 + value_bytes_); }
   std::unique_ptr<Task> task(const Parameters& work, unsigned client, std::uint64_t seed) override;
 
-  // Calls somebody to the shifts that were left empty, so that a turn at another level begins anew.
   std::string check(Client& client) override {
     std::uint64_t count = 0;
+    auto add = [&](std::string_view, std::string_view) { ++count; };
+    client.begin(false);
+    if (client.scan("doctor", "doctos", ~std::size_t{0}, add) != Reason::none ||
+        client.commit() != Reason::none) {
+      client.rollback();
+      return "the check could not read the shifts";
+    }
+    return count == shifts_ * doctors ? std::string() : "doctors are missing";
+  }
+
+  // Calls somebody to the shifts that were left empty.
+  void mend(Client& client) override {
     std::vector<std::uint64_t> on(shifts_);
     auto look = [&](std::string_view key, std::string_view value) {
-      ++count;
       if (Record::balance_of(value) != 0) ++on.at(Key::number_of(key) / doctors);
     };
     client.begin(true);
@@ -237,9 +247,8 @@ class Shifts : public Dataset {
     }
     if (failed != Reason::none || client.commit() != Reason::none) {
       client.rollback();
-      return "the check could not read the shifts";
+      throw CannotRun("the empty shifts could not be filled");
     }
-    return count == shifts_ * doctors ? std::string() : "doctors are missing";
   }
 
   std::uint64_t shifts() const { return shifts_; }

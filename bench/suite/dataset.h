@@ -41,7 +41,7 @@ class Task {
 // One kind of stored data, with the workloads that run on it. It lives as long as its store, and
 // knows what all committed transactions together must have left there.
 //
-// Thread safety: task() and check() for one thread at a time; tasks of their own threads.
+// Thread safety: task(), check() and mend() for one thread at a time; tasks of their own threads.
 class Dataset {
  public:
   Dataset() = default;
@@ -56,6 +56,9 @@ class Dataset {
   // Reads what is stored. What is wrong with it; empty if it is as the committed transactions
   // must have left it.
   virtual std::string check(Client& client) = 0;
+  // Undoes what the anomalies of a turn left, so that the next subject finds data that keeps its
+  // invariant. After each turn, the warming one too; throws CannotRun.
+  virtual void mend(Client& /*client*/) {}
 };
 
 // "accounts", ...: what a workload runs on; empty if there is no such workload.

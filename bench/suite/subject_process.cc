@@ -121,6 +121,7 @@ void SubjectProcess::answer_request(Engine& engine, Dataset& dataset,
     if (subject.promise.starts_with("serializable") && answer.turn.anomalies != 0) {
       wrong = std::to_string(answer.turn.anomalies) + " anomalies at serializable";
     }
+    dataset.mend(*engine.client(subject.mode));
     if (request.check && wrong.empty()) wrong = dataset.check(*engine.client(subject.mode));
     answer.ok = wrong.empty();
     set_message(answer, wrong);
