@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
+#include <utility>
 
 namespace isolde::bench {
 namespace {
@@ -105,6 +106,14 @@ void IsoldeStore::update_all(const Sweep& sweep, bool held) {
 std::uint64_t IsoldeStore::file_bytes() const {
   const Stats stats = database_.stats();
   return stats.base_file_bytes + stats.log_file_bytes;
+}
+
+void IsoldeStore::add_observer(std::shared_ptr<Observer> observer) {
+  database_.add_observer(std::move(observer));
+}
+
+void IsoldeStore::remove_observer(const std::shared_ptr<Observer>& observer) {
+  database_.remove_observer(observer);
 }
 
 void IsoldeStore::settle() {

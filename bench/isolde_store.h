@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "bench/workload.h"
@@ -21,6 +22,8 @@ class IsoldeStore {
   // Returns when no checkpoint is due that would run into the next turn, which is another store's.
   void settle();
   std::uint64_t keys() const { return keys_; }
+  void add_observer(std::shared_ptr<Observer> observer);
+  void remove_observer(const std::shared_ptr<Observer>& observer);
 
   // Updates every key once, in the order of `sweep`; with a snapshot open from before it to after
   // it if `held`.

@@ -9,6 +9,7 @@
 #include "bench/deadlock_chain.h"
 #include "bench/held_snapshot.h"
 #include "bench/ratios.h"
+#include "bench/recorder_cost.h"
 #include "bench/stores.h"
 
 namespace isolde::bench {
@@ -70,6 +71,7 @@ int run(int argc, char** argv) {
       "Measures Isolde beside raw LMDB. Google Benchmark's --benchmark_... options work too."};
   bool ratios = false;
   bool held_snapshot = false;
+  bool recorder_cost = false;
   std::uint64_t crash_log_megabytes = 0;
   int deadlock_chain = 0;
   bool quick = false;
@@ -77,6 +79,8 @@ int run(int argc, char** argv) {
   std::string directory = ".";
   RatioOptions options;
   app.add_flag("--ratios", ratios, "Stores in turns, ratios of neighbouring turns, medians");
+  app.add_flag("--recorder-cost", recorder_cost,
+               "Isolde without and with the laboratory's recorder, in turns");
   app.add_flag("--held-snapshot", held_snapshot,
                "File growth while every key is updated, with and without an open snapshot");
   app.add_option("--crash-recovery", crash_log_megabytes,
@@ -98,7 +102,7 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(1, 1000))
       ->excludes(quick_flag);
   app.add_option("--filter", options.filter,
-                 "With --ratios: only workloads with this in their name");
+                 "With --ratios or --recorder-cost: only workloads with this in their name");
   CLI11_PARSE(app, argc, argv);
   if (quick) {
     keys = 100'000;
@@ -119,11 +123,12 @@ int run(int argc, char** argv) {
     print_deadlock_chain(stores, deadlock_chain, options.repetitions);
     return 0;
   }
-  if (!ratios) {
+  if (!ratios && !recorder_cost) {
     run_google_benchmark(stores);
     return 0;
   }
-  if (print_ratios(stores, options)) return 0;
+  if (recorder_cost ? print_recorder_cost(stores, options) : print_ratios(stores, options))
+    return 0;
   std::fprintf(stderr, "isolde_bench: no workload has '%s' in its name\n", options.filter.c_str());
   return 2;
 }

@@ -96,23 +96,24 @@ class Assembly {
     if (event.kind == Kind::begin) {
       added.label = std::string(event.first());
       added.began_at = event.order;
-      added.began_ns = static_cast<std::int64_t>(event.at);
+      added.began_ns = static_cast<std::int64_t>(event.figures().at);
     }
     return index;
   }
 
   // The transaction whose version somebody read; it may be older than the recording.
   std::uint32_t writer_of(const RecordedEvent& read) {
-    std::uint32_t writer = builder_.find(place_of(read.writer));
+    const RecordedEvent::Figures version = read.figures();
+    std::uint32_t writer = builder_.find(place_of(version.writer));
     const bool committed = !read.has(RecordedEvent::uncommitted);
     if (writer == no_index) {
-      writer = added(read.writer);
+      writer = added(version.writer);
       HistoryTransaction& added = builder_.transaction(writer);
       added.level = Isolation::read_uncommitted;  // what it read is not known either
       if (committed) added.end = HistoryEnd::committed;
     }
     if (committed && builder_.transaction(writer).timestamp == 0) {
-      builder_.transaction(writer).timestamp = read.version;
+      builder_.transaction(writer).timestamp = version.version;
     }
     return writer;
   }
@@ -138,22 +139,23 @@ class Assembly {
   }
 
   void add_read(std::uint32_t index, const RecordedEvent& event, const std::string& keyspace) {
+    const RecordedEvent::Figures seen = event.figures();
     const std::uint32_t key = builder_.key(keyspace, event.first());
     Operation read;
     read.target = key;
     set_flags(read, event);
     const auto place = static_cast<std::uint32_t>(builder_.transaction(index).operations.size());
-    if (event.writer == event.transaction) {
+    if (seen.writer == event.transaction) {
       read.version = {index, std::max(writes_so_far_.count(index, key), 1U)};
-    } else if (event.writer != 0) {
+    } else if (seen.writer != 0) {
       read.version.writer = writer_of(event);
       if (event.has(RecordedEvent::uncommitted)) {
-        uncommitted_reads_.push_back({index, place, event.version, 0, 0});
+        uncommitted_reads_.push_back({index, place, seen.version, 0, 0});
       } else if (writes_so_far_.count(read.version.writer, key) == 0) {
-        add_unrecorded_write(read.version.writer, key, event.version, read.absent);
+        add_unrecorded_write(read.version.writer, key, seen.version, read.absent);
       }
     } else {
-      base_reads_.push_back({index, place, 0, event.at, event.digest});
+      base_reads_.push_back({index, place, 0, seen.at, seen.digest});
     }
     builder_.transaction(index).operations.push_back(read);
   }
@@ -163,9 +165,10 @@ class Assembly {
     if (event.has(RecordedEvent::has_second)) range.upper = std::string(event.second());
     range.reverse = event.has(RecordedEvent::reverse);
     range.limited = event.has(RecordedEvent::limited);
-    range.snapshot = event.at;
+    const RecordedEvent::Figures seen = event.figures();
+    range.snapshot = seen.at;
     auto& operations = builder_.transaction(index).operations;
-    while (range.yielded < event.writer && range.yielded < operations.size()) {
+    while (range.yielded < seen.writer && range.yielded < operations.size()) {
       operations[operations.size() - 1 - range.yielded].yielded = true;
       ++range.yielded;
     }
@@ -178,6 +181,7 @@ class Assembly {
   }
 
   void add_write(std::uint32_t index, const RecordedEvent& event, const std::string& keyspace) {
+    const RecordedEvent::Figures made = event.figures();
     Operation write;
     write.kind = Operation::Kind::write;
     write.write_kind = static_cast<WriteKind>(event.detail);
@@ -186,7 +190,7 @@ class Assembly {
     const std::uint32_t number = writes_so_far_.count(index, write.target) + 1;
     builder_.transaction(index).operations.push_back(write);
     writes_.push_back({index, write.target, number, write.write_kind == WriteKind::add,
-                       event.version, event.digest});
+                       made.version, made.digest});
   }
 
   void add_undo(std::uint32_t index, const RecordedEvent& event) {
@@ -198,11 +202,12 @@ class Assembly {
       if (operation.kind == Operation::Kind::write) ++standing;
       if (operation.kind == Operation::Kind::undo) standing -= operation.target;
     }
+    const std::uint64_t mark = event.figures().version;
     std::vector<std::uint64_t>& undone_before = undone_[index];
     for (std::size_t i = writes_.size(); i > 0 && undone < standing; --i) {
       const Write& write = writes_[i - 1];
       if (write.transaction != index) continue;
-      if (write.sequence <= event.version) break;
+      if (write.sequence <= mark) break;
       const bool already = std::find(undone_before.begin(), undone_before.end(), write.sequence) !=
                            undone_before.end();
       if (already) continue;
@@ -220,10 +225,10 @@ class Assembly {
   void end(std::uint32_t index, const RecordedEvent& event) {
     HistoryTransaction& ended = builder_.transaction(index);
     ended.ended_at = event.order;
-    ended.ended_ns = static_cast<std::int64_t>(event.at);
+    ended.ended_ns = static_cast<std::int64_t>(event.figures().at);
     if (event.kind == Kind::commit) {
       ended.end = HistoryEnd::committed;
-      ended.timestamp = event.version;
+      ended.timestamp = event.figures().version;
       return;
     }
     ended.cause = std::string(event.first());

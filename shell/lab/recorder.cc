@@ -4,8 +4,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cstring>
-#include <new>
 #include <optional>
 #include <utility>
 
@@ -16,6 +14,7 @@ namespace isolde::lab {
 namespace {
 
 using Kind = RecordedEvent::Kind;
+using Figures = RecordedEvent::Figures;
 
 std::atomic<std::uint64_t> next_serial{1};
 
@@ -52,52 +51,54 @@ RecordBuffer& Recorder::buffer() {
   return *known[0].buffer;
 }
 
-std::int64_t Recorder::now_ns() const {
-  return std::chrono::nanoseconds(std::chrono::steady_clock::now() - start_).count();
+std::uint64_t Recorder::now_ns() const {
+  const std::chrono::nanoseconds since = std::chrono::steady_clock::now() - start_;
+  return static_cast<std::uint64_t>(since.count());
 }
 
-RecordedEvent& Recorder::append(const EventTransaction& self, std::string_view keyspace,
-                                std::string_view first, std::string_view second) {
+RecordedEvent& Recorder::append(const EventTransaction& self, const Figures& figures,
+                                std::string_view keyspace, std::string_view first,
+                                std::string_view second) {
   RecordBuffer& events = buffer();
-  auto* event = new (events.allocate(first.size() + second.size())) RecordedEvent;
-  event->level = self.isolation;
-  event->locking = self.locking;
-  if (!keyspace.empty()) event->keyspace = events.keyspace(keyspace);
-  event->first_bytes = static_cast<std::uint32_t>(first.size());
-  event->second_bytes = static_cast<std::uint32_t>(second.size());
-  event->transaction = self.id.value;
-  auto* bytes = reinterpret_cast<char*>(event + 1);
-  if (!first.empty()) std::memcpy(bytes, first.data(), first.size());
-  if (!second.empty()) std::memcpy(bytes + first.size(), second.data(), second.size());
-  event->order = order_.fetch_add(1);
-  return *event;
+  void* const place =
+      events.allocate(RecordedEvent::footprint_of(figures, first.size() + second.size()));
+  RecordedEvent& event = RecordedEvent::make(place, figures, first, second);
+  event.level = self.isolation;
+  event.locking = self.locking;
+  if (!keyspace.empty()) event.keyspace = events.keyspace(keyspace);
+  event.transaction = self.id.value;
+  event.order = order_.fetch_add(1);
+  return event;
 }
 
 void Recorder::on_begin(const EventTransaction& self) {
-  RecordedEvent& event = append(self, {}, self.label);
-  event.kind = Kind::begin;
-  event.at = static_cast<std::uint64_t>(now_ns());
+  append(self, {.at = now_ns()}, {}, self.label).kind = Kind::begin;
 }
 
 void Recorder::on_read(const EventTransaction& self, const ReadEvent& read) {
-  RecordedEvent& event = append(self, read.keyspace, read.key);
+  const ObservedVersion& version = read.version;
+  Figures figures;
+  figures.writer = version.writer.value;
+  figures.version = version.commit ? version.commit->value : version.sequence;
+  figures.at = read.snapshot ? read.snapshot->value : 0;
+  const bool is_base = figures.writer == 0;
+  if (is_base) figures.digest = digest_of(version.value);
+  RecordedEvent& event = append(self, figures, read.keyspace, read.key);
   event.kind = Kind::read;
   event.detail = static_cast<std::uint8_t>(read.mode);
-  event.set(RecordedEvent::absent, !read.version.value);
+  event.set(RecordedEvent::absent, !version.value);
   event.set(RecordedEvent::cursor, read.cursor);
   event.set(RecordedEvent::untracked, !read.tracked);
   event.set(RecordedEvent::before_write, read.before_write);
-  event.set(RecordedEvent::uncommitted, !read.version.commit);
-  event.writer = read.version.writer.value;
-  event.version = read.version.commit ? read.version.commit->value : read.version.sequence;
-  event.at = read.snapshot ? read.snapshot->value : 0;
-  const bool is_base = event.writer == 0;
-  if (is_base) event.digest = digest_of(read.version.value);
+  event.set(RecordedEvent::uncommitted, !version.commit);
 }
 
 void Recorder::on_scan(const EventTransaction& self, const ScanEvent& scan) {
   const KeyRange& range = scan.observed;
-  RecordedEvent& event = append(self, scan.keyspace, range.lower,
+  Figures figures;
+  figures.writer = scan.yielded + scan.hidden;
+  figures.at = scan.snapshot ? scan.snapshot->value : 0;
+  RecordedEvent& event = append(self, figures, scan.keyspace, range.lower,
                                 range.upper ? std::string_view(*range.upper) : std::string_view());
   event.kind = Kind::scan;
   event.detail = static_cast<std::uint8_t>(scan.mode);
@@ -106,36 +107,28 @@ void Recorder::on_scan(const EventTransaction& self, const ScanEvent& scan) {
   event.set(RecordedEvent::reverse, scan.reverse);
   event.set(RecordedEvent::limited, scan.limited);
   event.set(RecordedEvent::has_second, range.upper.has_value());
-  event.writer = scan.yielded + scan.hidden;
-  event.at = scan.snapshot ? scan.snapshot->value : 0;
 }
 
 void Recorder::on_write(const EventTransaction& self, const WriteEvent& write) {
-  RecordedEvent& event = append(self, write.keyspace, write.key);
+  Figures figures;
+  figures.version = write.sequence;
+  figures.digest = digest_of(write.value);
+  RecordedEvent& event = append(self, figures, write.keyspace, write.key);
   event.kind = Kind::write;
   event.detail = static_cast<std::uint8_t>(write.kind);
-  event.version = write.sequence;
-  event.digest = digest_of(write.value);
 }
 
 void Recorder::on_undo(const EventTransaction& self, std::uint64_t sequence) {
-  RecordedEvent& event = append(self, {}, {});
-  event.kind = Kind::undo;
-  event.version = sequence;
+  append(self, {.version = sequence}, {}, {}).kind = Kind::undo;
 }
 
 void Recorder::on_commit(const EventTransaction& self, Timestamp commit) {
-  RecordedEvent& event = append(self, {}, {});
-  event.kind = Kind::commit;
-  event.version = commit.value;
-  event.at = static_cast<std::uint64_t>(now_ns());
+  append(self, {.version = commit.value, .at = now_ns()}, {}, {}).kind = Kind::commit;
 }
 
 void Recorder::on_abort(const EventTransaction& self, const Error* cause) {
-  RecordedEvent& event =
-      append(self, {}, cause != nullptr ? name(cause->code()) : std::string_view());
-  event.kind = Kind::abort;
-  event.at = static_cast<std::uint64_t>(now_ns());
+  const std::string_view why = cause != nullptr ? name(cause->code()) : std::string_view();
+  append(self, {.at = now_ns()}, {}, why).kind = Kind::abort;
 }
 
 void Recorder::set_session(TransactionId transaction, std::string session) {

@@ -14,11 +14,9 @@
 
 #include "isolde/observer.h"
 #include "lab/history.h"
+#include "lab/recorder_buffer.h"
 
 namespace isolde::lab {
-
-class RecordBuffer;
-struct RecordedEvent;
 
 // Thread safety: the callbacks and set_session() may run concurrently. Each thread writes to a
 // buffer of its own, which it finds without a lock; all share one counter, the order of events.
@@ -55,10 +53,11 @@ class Recorder : public Observer {
 
  private:
   RecordBuffer& buffer();
-  // A new event with its number in the order; its names follow it.
-  RecordedEvent& append(const EventTransaction& self, std::string_view keyspace,
-                        std::string_view first, std::string_view second = {});
-  std::int64_t now_ns() const;
+  // A new event with its number in the order.
+  RecordedEvent& append(const EventTransaction& self, const RecordedEvent::Figures& figures,
+                        std::string_view keyspace, std::string_view first,
+                        std::string_view second = {});
+  std::uint64_t now_ns() const;
 
   const std::uint64_t serial_;  // tells this recorder from an earlier one at the same address
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
