@@ -4,10 +4,13 @@
 #include <isolde/isolde.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "bench/workload.h"
 
@@ -17,6 +20,7 @@ namespace {
 constexpr std::uint64_t keys = 1000;
 constexpr int times = 200;
 constexpr std::uint64_t range_entries = 100;
+constexpr std::uint64_t most_keys = 64'000;  // with versions in memory, of what should not matter
 
 template <typename T>
 T must(Result<T> result) {
@@ -105,15 +109,59 @@ void validate_ranges(const Bench& bench) {
   }
 }
 
-int run(const std::filesystem::path& directory) {
+// Updates of single keys by so many clients at once, each of keys of its own.
+void update_by(const Bench& bench, std::uint64_t clients) {
+  std::vector<std::thread> threads;
+  for (std::uint64_t client = 0; client < clients; ++client) {
+    threads.emplace_back([&bench, client, clients] {
+      for (std::uint64_t i = 0; i < times / clients; ++i) hot_path_put(bench, i * clients + client);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+// The commits that should need as much inside the critical section, whatever grows around them.
+void grow(Database& db, const Bench& bench) {
+  update_by(bench, 1);  // the first versions of these keys
+  for (const std::uint64_t clients : {1, 4, 20}) {
+    finish_path("between", 0);
+    update_by(bench, clients);
+    finish_path((std::to_string(clients) + "-client").c_str(), times);
+  }
+  for (std::uint64_t number = times, next = 2 * times; number < most_keys; next = number * 8) {
+    while (number < std::min(next, most_keys)) {
+      must(db.transact([&](Transaction& txn) -> Result<void> {
+        for (int i = 0; i < 1000 && number < most_keys; ++i, ++number) {
+          auto put = txn.put(bench.keyspace, Key(number).view(), Value(number).view());
+          if (!put) return put;
+        }
+        return {};
+      }));
+    }
+    finish_path("between", 0);
+    update_by(bench, 1);
+    finish_path((std::to_string(number) + "-keys").c_str(), times);
+  }
+}
+
+Options options_for_counting() {
   Options options;
   options.durability = Durability::none();
   options.background_work = false;
   options.initial_map_bytes = std::size_t{256} << 20;  // valgrind can't map terabytes
-  Database db = must(Database::open(directory, options));
+  return options;
+}
+
+int run(const std::filesystem::path& directory, bool growth) {
+  Database db = must(Database::open(directory, options_for_counting()));
   load(db);
   const Keyspace keyspace = must(db.find_keyspace("accounts"));
   const Bench bench{db, keyspace, {}};
+  if (growth) {
+    grow(db, bench);
+    must(db.close());
+    return 0;
+  }
   const auto stride = [](int i) { return static_cast<std::uint64_t>(i) * 7 % keys; };
 
   for (int i = 0; i < times; ++i) hot_path_get(bench, stride(i));
@@ -135,10 +183,12 @@ int run(const std::filesystem::path& directory) {
 }  // namespace
 }  // namespace isolde::bench
 
-int main() {
+// isolde_hot_paths: the paths that have budgets. isolde_hot_paths growth: one commit, while the
+// keys and the clients grow.
+int main(int argc, char**) {
   std::string pattern = (std::filesystem::temp_directory_path() / "hot_paths.XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) return 1;
-  const int status = isolde::bench::run(pattern);
+  const int status = isolde::bench::run(pattern, argc > 1);
   std::filesystem::remove_all(pattern);
   return status;
 }
