@@ -1,54 +1,26 @@
 // The lock table: who holds what, who waits for what, on keys and on ranges (mvcc/README.md).
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "engine/mutex.h"
 #include "isolde/locks.h"
-#include "isolde/observer.h"
 #include "isolde/options.h"
-#include "isolde/range.h"
 #include "mvcc/interval_tree.h"
 #include "mvcc/key_tree.h"
+#include "mvcc/lock_ask.h"
+#include "mvcc/lock_listener.h"
 #include "mvcc/lock_owner.h"
 #include "mvcc/planted_fault.h"
 #include "mvcc/waits_for_graph.h"
 
 namespace isolde::mvcc {
-
-// What is asked for: a key, or a range (which has to outlive the call).
-struct LockAsk {
-  KeyspaceId keyspace;
-  std::string_view key;
-  std::uint64_t hash = 0;  // of the key
-  const KeyRange* range = nullptr;
-  LockMode mode = LockMode::exclusive;
-
-  Span span() const;
-};
-
-// Hears of waits, outside the table's mutex, as Observer says; and knows what keyspaces are called.
-class LockListener {
- public:
-  virtual ~LockListener() = default;
-  virtual bool is_observed() const noexcept = 0;
-  virtual void on_block(const LockOwner& waiter, const BlockEvent& event) = 0;
-  virtual void on_sleep(const LockOwner&) {}
-  virtual void on_wake(const LockOwner& waiter, WakeReason reason) = 0;
-  virtual void on_resume(const LockOwner& waiter) = 0;
-  virtual void on_deadlock(const DeadlockReport& report) = 0;
-  virtual std::string keyspace_name(KeyspaceId id) const = 0;
-};
 
 struct LockLimits {
   std::size_t locks_per_owner = std::size_t{1} << 20;
