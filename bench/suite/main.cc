@@ -118,10 +118,12 @@ void add_options(CLI::App& app, Options& options, std::string& durability) {
   app.add_option("--seed", options.seed, "Of all random choices");
   app.add_option("--directory", options.directory,
                  "Where the data goes, on the disk to be measured")
-      ->check(CLI::ExistingDirectory);
+      ->check(CLI::ExistingDirectory)
+      ->take_last();  // ./dev bench gives one, its user may give another
   app.add_option("--output", options.output,
                  "An existing directory for report.txt, .md, .csv, .json and .html")
-      ->check(CLI::ExistingDirectory);
+      ->check(CLI::ExistingDirectory)
+      ->take_last();
   app.add_option("--results-file", options.results_file,
                  "A Markdown file whose results are replaced (docs/benchmarks.md)")
       ->check(CLI::ExistingFile);

@@ -22,6 +22,12 @@ refused 2 "no workload is called 'nothing'; there are: read scan" --workload not
 refused 2 "no subject is called 'oracle'; there are: isolde-ru-opt" --subjects oracle
 refused 2 "no section is called 'speed'; there are: overhead clients" --sections speed
 refused 2 'none of these subjects' --sections levels --subjects lmdb
+# The last of two directories counts: ./dev bench gives one before its user's.
+"$program" --directory "$(dirname "$work")" --directory "$work" --workload read --subjects lmdb \
+  --keys 100 --seconds 0.01 --repetitions 1 >/dev/null 2>&1 || {
+  echo "refusals_test: of two directories the last was not taken" >&2
+  exit 1
+}
 while read -r engine; do
   refused 2 'not in this build' --subjects "$engine"
 done < <("$program" --list | sed -nE 's/^  ([a-z]+) +not in this build.*/\1/p')
