@@ -161,6 +161,8 @@ void Turns::end_wait(SessionId session) {
 void Turns::allow_holds(bool allowed) {
   const std::lock_guard lock(mutex_);
   holds_allowed_ = allowed;
+  if (allowed) return;
+  for (Slot& slot : slots_) slot.hold.reset();
 }
 
 bool Turns::hold(const std::string& place, const std::string& until) {

@@ -89,7 +89,8 @@ class Turns final : public Observer, public SessionTurns {
   // In a session's thread: blocks it until end_wait(), if `other` is blocked or woken.
   void wait_for(SessionId other) override;
 
-  // From the conducting thread: sessions may stand at places inside the engine.
+  // From the conducting thread: sessions may stand at places inside the engine; or none will any
+  // more, not even one that has said so and has not come by yet (whoever ends a play lets go once).
   void allow_holds(bool allowed);
   // In a session's thread: it will stand there when it next comes by, within this job. False: it
   // may not.

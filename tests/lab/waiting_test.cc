@@ -8,6 +8,7 @@
 
 #include "lab/run_json.h"
 #include "lab/transcript.h"
+#include "tests/lab/inner_places.h"
 #include "tests/lab/plays.h"
 
 namespace isolde::lab {
@@ -366,6 +367,25 @@ schedule a1 b1 b2 b3 a2 a3
   BOOST_TEST(steps[7].at("step") == "b3");
   BOOST_TEST(steps[7].at("outcome") == "transaction_finished");
 }
+
+#ifdef ISOLDE_YIELD_POINTS
+BOOST_FIXTURE_TEST_CASE(a_play_ends_though_a_session_that_waits_for_a_lock_was_to_be_held_behind_it,
+                        InnerPlacesOfTheEngine) {
+  // B comes to its place only when A is rolled back, after the play: nobody would let it go.
+  const Played run = played(R"(
+setup
+  put x 1
+session A
+  a1: begin; put x 2
+session B
+  b1: begin
+  b2: hold "read: before lookup" until a1; get x for update   => blocked by A
+schedule a1 b1 b2
+)",
+                            pessimistic);
+  check_all(run, 1);
+}
+#endif
 
 BOOST_AUTO_TEST_SUITE_END()
 
