@@ -1,8 +1,6 @@
 // isolde explore FILE.iso: every interleaving.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -19,6 +17,7 @@
 #include "lab/explore_report.h"
 #include "lab/explorer.h"
 #include "lab/player.h"
+#include "progress.h"
 #include "script_file.h"
 
 namespace isolde::shell {
@@ -33,31 +32,6 @@ struct ExploreCommandOptions {
   bool all = false;
   std::uint64_t limit = 20'000;
   std::optional<std::uint64_t> seed;
-};
-
-// How far it is, in place, on a terminal only; nothing of it is left behind.
-class Progress {
- public:
-  void at(const std::string& where, std::uint64_t runs) {
-    const auto now = std::chrono::steady_clock::now();
-    constexpr std::chrono::milliseconds interval{100};
-    if (!terminal_ || now - last_ < interval) return;
-    last_ = now;
-    std::fputs(fmt::format("\r\x1b[K{}: {} runs", where, runs).c_str(), stderr);
-    std::fflush(stderr);
-    shown_ = true;
-  }
-  ~Progress() {
-    if (shown_) std::fputs("\r\x1b[K", stderr);
-  }
-  Progress() = default;
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
- private:
-  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  bool shown_ = false;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
 class Explore {
@@ -77,6 +51,7 @@ class Explore {
     if (!player) return report(player.error(), options_.file);
     player_ = std::move(*player);
     if (const int failed = explore_all(); failed != exit_ok) return failed;
+    progress_.clear();
     tell();
     return conclude();
   }
@@ -90,7 +65,9 @@ class Explore {
   }
 
   int explore_all() {
-    for (const lab::Extent& extent : lab::extents(*script_)) {
+    const std::vector<lab::Extent> extents = lab::extents(*script_);
+    explorations_ = extents.size() * cells_.size();
+    for (const lab::Extent& extent : extents) {
       for (const lab::Cell& cell : cells_) {
         if (interrupted_) return exit_ok;
         if (const int code = explore_cell(extent, cell); code != exit_ok) return code;
@@ -102,14 +79,13 @@ class Explore {
   }
 
   int explore_cell(const lab::Extent& extent, const lab::Cell& cell) {
-    Progress progress;
     std::vector<std::string> interleavings;
     lab::ExploreOptions options;
     options.prune = !options_.all;
     options.most_runs = options_.limit;
     options.seed = seed_;
     options.go_on = [&](std::uint64_t runs) {
-      progress.at(cell.to_string(), runs);
+      if (progress_.is_due()) progress_.tell(how_far(cell, runs));
       return !interrupted();
     };
     if (options_.all && options_.format == "json") {
@@ -119,6 +95,7 @@ class Explore {
     }
     auto result = lab::explore(*script_, extent, cell, *player_, options);
     if (const auto* failure = std::get_if<lab::PlayFailure>(&result)) {
+      progress_.clear();
       return tell_failure(*script_, *failure);
     }
     lab::Explored explored{std::get<lab::Exploration>(std::move(result)), {}};
@@ -127,6 +104,11 @@ class Explore {
     explored_.push_back(std::move(explored));
     interleavings_.push_back(std::move(interleavings));
     return exit_ok;
+  }
+
+  std::string how_far(const lab::Cell& cell, std::uint64_t runs) const {
+    return fmt::format("{} of {}, {}: {} runs", explored_.size() + 1, explorations_,
+                       cell.to_string(), runs);
   }
 
   static std::vector<std::size_t> steps_of(const lab::Extent& extent,
@@ -190,6 +172,8 @@ class Explore {
   std::uint64_t seed_;
   std::optional<lab::Script> script_;
   std::unique_ptr<lab::Player> player_;
+  lab::Progress progress_{progress_target()};
+  std::size_t explorations_ = 0;  // to be made: each set of steps in each cell
   std::vector<lab::Explored> explored_;
   std::vector<std::vector<std::string>> interleavings_;  // of each, as JSON; with --all
   bool interrupted_ = false;

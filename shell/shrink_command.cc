@@ -17,6 +17,7 @@
 #include "interrupt.h"
 #include "lab/checker.h"
 #include "lab/shrinker.h"
+#include "progress.h"
 #include "stream.h"
 
 namespace isolde::shell {
@@ -40,8 +41,15 @@ class ShrinkCommand {
     if (!found) return exit_failed;
     lab::Trial trial(true);
     lab::ShrinkOptions shrinking;
-    shrinking.stop = [] { return interrupted(); };
+    lab::Progress progress(progress_target());
+    shrinking.go_on = [&](std::size_t moves) {
+      if (progress.is_due()) {
+        progress.tell(fmt::format("{} plays, {} steps left", trial.plays(), moves));
+      }
+      return !interrupted();
+    };
     const auto shrunken = lab::shrink(history, *found, trial, shrinking);
+    progress.clear();
     if (interrupted()) return exit_interrupted;
     if (!shrunken) {
       complain(fmt::format(

@@ -1,6 +1,7 @@
 // isolde stress: random work, recorded and checked, until it fails or the time is up.
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "interrupt.h"
 #include "lab/history_writer.h"
 #include "lab/stress.h"
+#include "progress.h"
 #include "stream.h"
 
 namespace isolde::shell {
@@ -45,21 +47,41 @@ class StressCommand {
     stress.seed = options_.seed != 0 ? options_.seed : std::random_device{}();
     stress.time = std::chrono::milliseconds(static_cast<std::int64_t>(options_.minutes * 60'000));
     stress.mode = mode_of(options_.mode);
-    stress.stop = [] { return interrupted(); };
+    lab::Progress progress(progress_target());
+    stress.go_on = [&](const lab::StressProgress& at) {
+      if (progress.is_due()) progress.tell(how_far(at));
+      return !interrupted();
+    };
     if (const auto workload = lab::workload_from_name(options_.workload)) {
       stress.workloads = {*workload};
     }
     print(fmt::format("seed {}\n", stress.seed));
     std::fflush(stdout);
     const lab::StressReport report = lab::stress(stress);
+    progress.clear();
     print(summary(report));
-    if (report.failure) return tell(*report.failure, stress.seed);
-    if (report.stopped) return exit_interrupted;
-    print("nothing went wrong\n");
-    return exit_ok;
+    if (report.failure) return tell(*report.failure, report.found_after, stress.seed);
+    print(report.stopped ? "interrupted; nothing went wrong until then\n" : "nothing went wrong\n");
+    return report.stopped ? exit_interrupted : exit_ok;
   }
 
  private:
+  static std::string how_far(const lab::StressProgress& at) {
+    if (at.finding != nullptr) {
+      return fmt::format("went wrong: {}; made small: {} steps", at.finding->name, at.moves);
+    }
+    return fmt::format("{} left, no failure: {} drafts, {} rounds of threads, {} transactions",
+                       clock(at.left), at.drafts, at.thread_rounds, at.transactions);
+  }
+
+  // 0:07, 12:34, 1:23:45; begun seconds count.
+  static std::string clock(std::chrono::milliseconds time) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(time).count();
+    const std::string tail = fmt::format("{:02}", seconds % 60);
+    if (seconds < 3600) return fmt::format("{}:{}", seconds / 60, tail);
+    return fmt::format("{}:{:02}:{}", seconds / 3600, seconds / 60 % 60, tail);
+  }
+
   static std::string summary(const lab::StressReport& report) {
     std::string text = fmt::format(
         "{:.1f} s: {} drafts played, {} rounds of threads; transactions:",
@@ -68,12 +90,14 @@ class StressCommand {
     return text + '\n';
   }
 
-  int tell(const lab::StressFailure& failure, std::uint64_t seed) const {
+  int tell(const lab::StressFailure& failure, std::chrono::milliseconds after,
+           std::uint64_t seed) const {
     const std::string origin =
         fmt::format("Found by isolde stress, seed {}, round {} ({}), and shrunk.", seed,
                     failure.round, lab::name(failure.workload));
-    print(fmt::format("round {} ({}) went wrong: {}\n{}\n", failure.round,
-                      lab::name(failure.workload), failure.finding.name, failure.finding.text));
+    print(fmt::format("round {} ({}) went wrong after {:.1f} s: {}\n{}\n", failure.round,
+                      lab::name(failure.workload), static_cast<double>(after.count()) / 1000,
+                      failure.finding.name, failure.finding.text));
     if (failure.shrunken) {
       const lab::Draft& draft = failure.shrunken->draft;
       const std::string script = lab::to_script(*failure.shrunken, origin);

@@ -41,7 +41,8 @@ class Shrinking {
     return draft_.moves.size() + draft_.setup.size() + holds;
   }
   bool is_over() const {
-    return trial_.plays() >= most_plays_ || (options_.stop && options_.stop());
+    return trial_.plays() >= most_plays_ ||
+           (options_.go_on && !options_.go_on(draft_.moves.size()));
   }
 
   bool try_instead(Draft candidate) {
@@ -216,8 +217,8 @@ std::optional<Shrunken> shrink(const History& history, const Finding& finding, T
   for (int round = 0; round < most_rounds && !chosen.empty(); ++round) {
     for (const Retelling retelling : {Retelling{false, false}, Retelling{true, false},
                                       Retelling{false, true}, Retelling{true, true}}) {
-      if (options.stop && options.stop()) return std::nullopt;
       Draft draft = draft_of(history, chosen, retelling);
+      if (options.go_on && !options.go_on(draft.moves.size())) return std::nullopt;
       if (!trial.shows(draft, finding)) continue;
       return shrink(std::move(draft), finding, trial, options);
     }

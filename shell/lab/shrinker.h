@@ -21,7 +21,8 @@ struct Shrunken {
 
 struct ShrinkOptions {
   std::size_t most_plays = 20'000;
-  std::function<bool()> stop = {};  // asked between plays
+  // Asked between plays, with the moves that are left by then; false: that is small enough.
+  std::function<bool(std::size_t)> go_on = {};
 };
 
 // No single move, no transaction and no line of setup can be left out of the result, unless it was

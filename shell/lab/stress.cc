@@ -1,5 +1,6 @@
 #include "lab/stress.h"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -36,7 +37,7 @@ class Stress {
         play_draft(workload, round);
       }
     }
-    for (const auto& [ending, count] : trial_.endings()) report_.endings[ending] += count;
+    count(trial_.endings());
     report_.time = since_start();
     return std::move(report_);
   }
@@ -47,11 +48,39 @@ class Stress {
   }
 
   bool is_over(std::uint64_t round) {
-    if (options_.stop && options_.stop()) {
-      report_.stopped = true;
-      return true;
-    }
+    if (!may_go_on(0, nullptr, 0)) return true;
     return (options_.rounds && round >= *options_.rounds) || since_start() >= options_.time;
+  }
+
+  // `transactions`: of the round of threads that is under way.
+  bool may_go_on(std::size_t transactions, const Finding* finding, std::size_t moves) {
+    if (!options_.go_on || report_.stopped) return !report_.stopped;
+    StressProgress progress;
+    progress.time = since_start();
+    progress.left = std::max(options_.time - progress.time, std::chrono::milliseconds(0));
+    progress.drafts = report_.drafts;
+    progress.thread_rounds = report_.thread_rounds;
+    progress.transactions = transactions + counted(report_.endings) + counted(trial_.endings());
+    progress.finding = finding;
+    progress.moves = moves;
+    report_.stopped = !options_.go_on(progress);
+    return !report_.stopped;
+  }
+
+  static std::size_t counted(const std::map<std::string, std::size_t>& endings) {
+    std::size_t all = 0;
+    for (const auto& [ending, count] : endings) all += count;
+    return all;
+  }
+
+  void count(const std::map<std::string, std::size_t>& endings) {
+    for (const auto& [ending, count] : endings) report_.endings[ending] += count;
+  }
+
+  ShrinkOptions shrinking(const Finding& finding) {
+    ShrinkOptions options;
+    options.go_on = [this, &finding](std::size_t moves) { return may_go_on(0, &finding, moves); };
+    return options;
   }
 
   void play_draft(Workload workload, std::uint64_t round) {
@@ -66,16 +95,18 @@ class Stress {
     failure.finding = found.front();
     failure.moves = draft.moves.size();
     report_.found_after = since_start();
-    ShrinkOptions shrinking;
-    shrinking.stop = options_.stop;
-    failure.shrunken = shrink(std::move(draft), found.front(), trial_, shrinking);
+    failure.shrunken = shrink(std::move(draft), found.front(), trial_, shrinking(found.front()));
     report_.failure = std::move(failure);
   }
 
   void play_threads(Workload workload, std::uint64_t round) {
     ++report_.thread_rounds;
-    ThreadRoundReport result = stress_threads(workload, derived(options_.seed, round), {});
-    for (const auto& [ending, count] : result.endings) report_.endings[ending] += count;
+    ThreadRound threads;
+    threads.go_on = [this](std::size_t transactions) {
+      return may_go_on(transactions, nullptr, 0) && since_start() < options_.time;
+    };
+    ThreadRoundReport result = stress_threads(workload, derived(options_.seed, round), threads);
+    count(result.endings);
     if (result.findings.empty()) return;
     StressFailure failure;
     failure.workload = workload;
@@ -83,9 +114,8 @@ class Stress {
     failure.round = round;
     failure.finding = result.findings.front();
     report_.found_after = since_start();
-    ShrinkOptions shrinking;
-    shrinking.stop = options_.stop;
-    failure.shrunken = shrink(result.history, failure.finding, trial_, shrinking);
+    failure.shrunken =
+        shrink(result.history, failure.finding, trial_, shrinking(failure.finding));
     failure.history = std::move(result.history);
     report_.failure = std::move(failure);
   }

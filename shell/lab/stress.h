@@ -23,13 +23,26 @@ enum class StressMode : std::uint8_t {
   both,
 };
 
+// How far it is.
+struct StressProgress {
+  std::chrono::milliseconds time{0};
+  std::chrono::milliseconds left{0};
+  std::size_t drafts = 0;
+  std::size_t thread_rounds = 0;
+  std::size_t transactions = 0;
+  // Once something went wrong, and is being made small: what, and of how many moves it is by now.
+  const Finding* finding = nullptr;
+  std::size_t moves = 0;
+};
+
 struct StressOptions {
   std::uint64_t seed = 1;
   std::chrono::milliseconds time{60'000};
   std::optional<std::size_t> rounds = {};  // at most so many drafts or rounds of threads
   std::vector<Workload> workloads{all_workloads.begin(), all_workloads.end()};
   StressMode mode = StressMode::both;
-  std::function<bool()> stop = {};
+  // Asked several times a second; false: stop, and keep what there is.
+  std::function<bool(const StressProgress&)> go_on = {};
 };
 
 struct StressFailure {

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <string>
@@ -31,6 +34,37 @@ std::int64_t number_in(std::optional<std::string_view> text) {
   return number;
 }
 
+// What the threads of a round have in common: how far they are, and whether to go on. The thread
+// that waits for them is the only one to ask, so whom it asks need not be thread-safe.
+class Race {
+ public:
+  bool goes_on() const { return !ended_early_.load(std::memory_order_relaxed); }
+  void note_transaction() { transactions_.fetch_add(1, std::memory_order_relaxed); }
+
+  void note_end_of_thread() {
+    const std::lock_guard lock(mutex_);
+    ++ended_;
+    changed_.notify_one();
+  }
+
+  void await(std::size_t threads, const std::function<bool(std::size_t)>& go_on) {
+    constexpr std::chrono::milliseconds between_questions{50};
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, between_questions, [&] { return ended_ == threads; })) {
+      lock.unlock();
+      if (go_on && !go_on(transactions_.load(std::memory_order_relaxed))) ended_early_.store(true);
+      lock.lock();
+    }
+  }
+
+ private:
+  std::atomic<bool> ended_early_{false};
+  std::atomic<std::size_t> transactions_{0};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t ended_ = 0;
+};
+
 // One thread's transactions.
 class Client {
  public:
@@ -41,8 +75,12 @@ class Client {
         random_(seed),
         name_(fmt::format("w{}", seed % 1000)) {}
 
-  void run(std::size_t transactions) {
-    for (std::size_t i = 0; i < transactions && complaints.empty(); ++i) run_one();
+  void run(std::size_t transactions, Race& race) {
+    for (std::size_t i = 0; i < transactions && complaints.empty() && race.goes_on(); ++i) {
+      run_one();
+      race.note_transaction();
+    }
+    race.note_end_of_thread();
   }
 
   std::map<std::string, std::size_t> endings;
@@ -274,6 +312,7 @@ ThreadRoundReport stress_threads(Workload workload, std::uint64_t seed, const Th
   if (!first || !second) return {{}, {unfit("no keyspaces")}, {}};
   database->add_observer(recorder);
   {
+    Race race;
     std::vector<std::unique_ptr<Client>> clients;
     std::vector<std::thread> threads;
     threads.reserve(round.threads);
@@ -283,8 +322,9 @@ ThreadRoundReport stress_threads(Workload workload, std::uint64_t seed, const Th
                                                  workload, random()));
     }
     for (const auto& client : clients) {
-      threads.emplace_back([&client, &round] { client->run(round.transactions); });
+      threads.emplace_back([&] { client->run(round.transactions, race); });
     }
+    race.await(threads.size(), round.go_on);
     for (std::thread& thread : threads) thread.join();
     for (const auto& client : clients) {
       for (const auto& [ending, count] : client->endings) report.endings[ending] += count;

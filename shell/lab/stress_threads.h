@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,6 +17,8 @@ namespace isolde::lab {
 struct ThreadRound {
   std::size_t threads = 4;
   std::size_t transactions = 800;  // of each thread; retries not counted
+  // Asked several times a second, with the transactions so far; false: end the round early.
+  std::function<bool(std::size_t)> go_on = {};
 };
 
 struct ThreadRoundReport {

@@ -1,0 +1,10 @@
+// Where the command tells how far it is: on standard error.
+#pragma once
+
+#include "lab/progress.h"
+
+namespace isolde::shell {
+
+lab::Progress::Target progress_target();
+
+}  // namespace isolde::shell
