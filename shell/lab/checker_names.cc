@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_map>
 #include <utility>
 
 #include "lab/text.h"
@@ -229,29 +228,45 @@ NamedCycle named(const DependencyGraph& graph, const CycleEdges& edges, const Cy
   return Namer(graph, edges, cycle).name();
 }
 
-std::vector<Dependency> real_time_edges(const DependencyGraph& graph, const Cycle& cycle) {
+DependenciesByPair::DependenciesByPair(const DependencyGraph& graph)
+    : sorted_(graph.dependencies()) {
+  std::stable_sort(sorted_.begin(), sorted_.end(), [](const Dependency& a, const Dependency& b) {
+    return std::pair(a.from, a.to) < std::pair(b.from, b.to);
+  });
+}
+
+std::span<const Dependency> DependenciesByPair::between(std::uint32_t from,
+                                                        std::uint32_t to) const {
+  const auto is_before = [](const Dependency& dependency,
+                            std::pair<std::uint32_t, std::uint32_t> pair) {
+    return std::pair(dependency.from, dependency.to) < pair;
+  };
+  const auto begin =
+      std::lower_bound(sorted_.begin(), sorted_.end(), std::pair(from, to), is_before);
+  auto end = begin;
+  while (end != sorted_.end() && end->from == from && end->to == to) ++end;
+  return {begin, end};
+}
+
+std::vector<Dependency> real_time_edges(const DependencyGraph& graph,
+                                        const DependenciesByPair& by_pair, const Cycle& cycle) {
   const auto& transactions = graph.history().transactions;
   std::vector<Dependency> edges;
+  edges.reserve(cycle.size());
   for (std::size_t i = 0; i < cycle.size(); ++i) {
     const std::uint32_t from = cycle[i];
     const std::uint32_t to = cycle[(i + 1) % cycle.size()];
     const bool same = !transactions[from].session.empty() &&
                       transactions[from].session == transactions[to].session;
-    edges.push_back({from, to, no_index, no_index, same ? EdgeKind::session : EdgeKind::real_time});
-  }
-  // What the transactions depend on says more than the clock.
-  std::unordered_map<std::uint64_t, std::size_t> places;
-  for (std::size_t i = 0; i < edges.size(); ++i) {
-    places[std::uint64_t{edges[i].from} << 32 | edges[i].to] = i;
-  }
-  for (const Dependency& dependency : graph.dependencies()) {
-    const auto place = places.find(std::uint64_t{dependency.from} << 32 | dependency.to);
-    if (place == places.end()) continue;
-    Dependency& edge = edges[place->second];
-    const bool by_clock = transactions[edge.from].ended_at < transactions[edge.to].began_at;
-    const bool is_better =
-        edge.kind > dependency.kind && (!by_clock || dependency.kind != EdgeKind::rw);
-    if (is_better) edge = dependency;
+    Dependency edge{from, to, no_index, no_index, same ? EdgeKind::session : EdgeKind::real_time};
+    // What the transactions depend on says more than the clock.
+    const bool by_clock = transactions[from].ended_at < transactions[to].began_at;
+    for (const Dependency& dependency : by_pair.between(from, to)) {
+      const bool is_better =
+          edge.kind > dependency.kind && (!by_clock || dependency.kind != EdgeKind::rw);
+      if (is_better) edge = dependency;
+    }
+    edges.push_back(edge);
   }
   return edges;
 }
