@@ -53,10 +53,11 @@ class Drafting {
       for (std::size_t i = 0; i < transactions; ++i) add_transaction(session);
     }
     weave(texts);
+    if (chance(25)) add_old_snapshot(sessions, sessions + 1);
     add_upkeep(sessions);
     add_holds();
-    draft_.moves.push_back({sessions + 1, "scan *"});
-    if (second_keyspace_) draft_.moves.push_back({sessions + 1, "in other scan *"});
+    draft_.moves.push_back({sessions + 2, "scan *"});
+    if (second_keyspace_) draft_.moves.push_back({sessions + 2, "in other scan *"});
     return std::move(draft_);
   }
 
@@ -239,23 +240,69 @@ class Drafting {
     }
   }
 
-  void insert_somewhere(std::size_t session, std::string text) {
-    const std::size_t place = draw(draft_.moves.size() + 1);
+  void insert(std::size_t place, std::size_t session, std::string text) {
     draft_.moves.insert(draft_.moves.begin() + static_cast<std::ptrdiff_t>(place),
                         {session, std::move(text)});
   }
 
+  void insert_somewhere(std::size_t session, std::string text) {
+    insert(draw(draft_.moves.size() + 1), session, std::move(text));
+  }
+
+  // Behind the end of some transaction, if one ends there: what was seen until then has just been
+  // superseded.
+  void insert_behind_an_end(std::size_t from, std::size_t session, std::string text) {
+    std::vector<std::size_t> ends;
+    for (std::size_t i = from; i < draft_.moves.size(); ++i) {
+      if (is_end(draft_.moves[i].text)) ends.push_back(i);
+    }
+    if (ends.empty()) return insert_somewhere(session, std::move(text));
+    insert(one_of(ends) + 1, session, std::move(text));
+  }
+
+  // Somebody who reads early and again at last, while others commit and versions are reclaimed:
+  // those that only an old snapshot still sees are the ones to lose.
+  void add_old_snapshot(std::size_t upkeep, std::size_t session) {
+    const bool serializable = chance(50);
+    const std::size_t begin = draw(1 + draft_.moves.size() / 2);
+    const std::string first = workload_ == Workload::predicate || workload_ == Workload::queue
+                                  ? key("p/", 3)
+                                  : key("x", 3);
+    insert(begin, session,
+           serializable ? "begin ser optimistic" : "begin rr " + std::string(one_of(lockings)));
+    insert(begin + 1, session, chance(70) ? "get " + first : "scan *");
+    insert_behind_an_end(begin + 2, upkeep, "checkpoint");
+    draft_.moves.push_back({session, chance(70) ? "scan *" : "get " + first});
+    if (chance(50)) draft_.moves.push_back({session, "put " + first + ' ' + value()});
+    draft_.moves.push_back({session, "commit"});
+  }
+
   void add_upkeep(std::size_t session) {
     if (chance(50)) {
-      for (std::size_t i = 1 + draw(3); i > 0; --i) insert_somewhere(session, "checkpoint");
+      for (std::size_t i = 1 + draw(3); i > 0; --i) {
+        if (chance(50)) {
+          insert_behind_an_end(0, session, "checkpoint");
+        } else {
+          insert_somewhere(session, "checkpoint");
+        }
+      }
     }
     if (workload_ == Workload::durability) insert_somewhere(session, "fail next-sync");
+  }
+
+  // Most of what can go wrong between two threads goes wrong while one of them commits.
+  std::size_t some_commit() {
+    std::vector<std::size_t> commits;
+    for (std::size_t i = 0; i < draft_.moves.size(); ++i) {
+      if (draft_.moves[i].text == "commit") commits.push_back(i);
+    }
+    return commits.empty() ? draw(draft_.moves.size()) : one_of(commits);
   }
 
   void add_holds() {
     if (!has_inner_places() || !chance(40)) return;
     for (std::size_t i = 1 + draw(2); i > 0; --i) {
-      Draft::Move& move = draft_.moves[draw(draft_.moves.size())];
+      Draft::Move& move = draft_.moves[chance(50) ? draw(draft_.moves.size()) : some_commit()];
       const std::string_view text = move.text;
       if (is_begin(text)) continue;
       const bool commits = is_end(text) || chance(10);
