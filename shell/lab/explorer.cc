@@ -131,7 +131,7 @@ class Exploring {
   }
 
   bool dependent(const Footprint& a, const Footprint& b) const {
-    return !options_.prune || !independent(a, b);
+    return !options_.prune || !options_.independent(a, b);
   }
 
   // Depth first, each run from the beginning. Sleep sets (Godefroid 1996, chapter 5): having gone
