@@ -47,6 +47,7 @@ struct BrokenPromise {
   TransactionId transaction;
   Isolation level = Isolation::serializable;
   std::string text;
+  std::vector<TransactionId> told_of = {};  // itself, and the others in the text
 };
 
 struct Verdict {

@@ -26,7 +26,7 @@ class Promises {
   void check_abnormal_reads() {
     for (const AbnormalRead& read : graph_.abnormal_reads()) {
       if (level_of(transactions_[read.reader]) == Isolation::read_uncommitted) continue;
-      add(read.reader, told(graph_, read).text);
+      add(read.reader, told(graph_, read).text, {read.writer});
     }
   }
 
@@ -68,10 +68,15 @@ class Promises {
   std::vector<BrokenPromise> broken;
 
  private:
-  void add(std::uint32_t transaction, std::string text) {
+  void add(std::uint32_t transaction, std::string text, const std::vector<std::uint32_t>& others) {
     if (broken.size() >= most_) return;
-    broken.push_back({TransactionId{transactions_[transaction].id},
-                      level_of(transactions_[transaction]), std::move(text)});
+    const TransactionId id{transactions_[transaction].id};
+    std::vector<TransactionId> told_of{id};
+    for (const std::uint32_t other : others) {
+      if (other != no_index && other != transaction) told_of.push_back({transactions_[other].id});
+    }
+    broken.push_back(
+        {id, level_of(transactions_[transaction]), std::move(text), std::move(told_of)});
   }
 
   bool counts(const Dependency& edge) const {
@@ -94,7 +99,7 @@ class Promises {
     const auto strictest = std::max_element(cycle.begin(), cycle.end(), [&](auto a, auto b) {
       return level_of(transactions_[a]) < level_of(transactions_[b]);
     });
-    add(*strictest, told(graph_, NamedCycle{Phenomenon::read_skew, std::move(edges)}).text);
+    add(*strictest, told(graph_, NamedCycle{Phenomenon::read_skew, std::move(edges)}).text, cycle);
   }
 
   // For each transaction the newest commit that had been acknowledged before it began.
@@ -141,9 +146,11 @@ class Promises {
       if (replaced.from_rank > low.rank) low = {replaced.from_rank, replaced.writer, replaced};
     }
     if (low.rank < high.rank) return;
-    add(t, fmt::format("{} read no one snapshot: {}, but {}, and {} committed before that.",
-                       spelled_transaction(transactions_[t]), story_of_high(t, high),
-                       story_of_low(low), name_of(high.transaction)));
+    add(t,
+        fmt::format("{} read no one snapshot: {}, but {}, and {} committed before that.",
+                    spelled_transaction(transactions_[t]), story_of_high(t, high),
+                    story_of_low(low), name_of(high.transaction)),
+        {high.transaction, low.transaction});
   }
 
   static void narrow(Bound& low, Bound& high, const Observation& seen) {
@@ -167,9 +174,11 @@ class Promises {
         narrow(low_here, high, observations[i]);
       }
       if (low_here.rank >= high.rank) {
-        add(t, fmt::format("{} went back in time: {}, but {}, and {} committed before that.",
-                           spelled_transaction(transactions_[t]), story_of_high(t, high),
-                           story_of_low(low_here), name_of(high.transaction)));
+        add(t,
+            fmt::format("{} went back in time: {}, but {}, and {} committed before that.",
+                        spelled_transaction(transactions_[t]), story_of_high(t, high),
+                        story_of_low(low_here), name_of(high.transaction)),
+            {high.transaction, low_here.transaction});
         return;
       }
       if (!cursor) low = low_here;

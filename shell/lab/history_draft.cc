@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -84,6 +85,7 @@ class Retold {
         end->second = std::min(end->second, static_cast<double>(operation.at) - just_before);
       }
     }
+    for (const std::uint32_t index : transactions_) end_before_who_locks_what_it_wrote(index);
     std::vector<std::uint32_t> by_commit;
     for (const std::uint32_t index : transactions_) {
       const HistoryTransaction& txn = history_.transactions[index];
@@ -101,6 +103,30 @@ class Retold {
     }
   }
 
+  // A pessimist who writes a key after it has the lock, which whoever committed there before gave
+  // up once that was visible. Told the other way round, that commit would have to wait.
+  void end_before_who_locks_what_it_wrote(std::uint32_t index) {
+    const HistoryTransaction& writer = history_.transactions[index];
+    if (writer.end != HistoryEnd::committed || writer.timestamp == 0) return;
+    double& end = ends_[index];
+    for (const std::uint32_t other : transactions_) {
+      const HistoryTransaction& later = history_.transactions[other];
+      if (later.locking != Locking::pessimistic || later.timestamp <= writer.timestamp) continue;
+      for (const Operation& operation : later.operations) {
+        if (operation.kind == Operation::Kind::write && wrote(writer, operation.target)) {
+          end = std::min(end, static_cast<double>(operation.at) - just_before);
+        }
+      }
+    }
+  }
+
+  static bool wrote(const HistoryTransaction& transaction, std::uint32_t key) {
+    return std::any_of(transaction.operations.begin(), transaction.operations.end(),
+                       [key](const Operation& each) {
+                         return each.kind == Operation::Kind::write && each.target == key;
+                       });
+  }
+
   void tell(std::uint32_t index) {
     const HistoryTransaction& txn = history_.transactions[index];
     const std::size_t session = index;
@@ -109,16 +135,23 @@ class Retold {
     begin += txn.locking == Locking::pessimistic ? " pessimistic" : " optimistic";
     told_.push_back({static_cast<double>(txn.began_at), session, std::move(begin)});
     std::vector<std::size_t> standing;  // writes, as indexes into told_
-    for (const Operation& operation : txn.operations) {
+    bool first = true;
+    for (std::size_t i = 0; i < txn.operations.size(); ++i) {
+      const Operation& operation = txn.operations[i];
       if (operation.kind == Operation::Kind::undo) {
         undo(operation, standing, session);
         continue;
       }
-      auto text = text_of(operation);
+      const bool whole =
+          i + 1 == txn.operations.size() || !continues(operation, txn.operations[i + 1]);
+      auto text = whole ? text_of(operation) : std::nullopt;
       if (!text) continue;
       const bool writes = operation.kind == Operation::Kind::write;
       if (writes) standing.push_back(told_.size());
-      told_.push_back({static_cast<double>(operation.at), session, std::move(*text)});
+      const auto at = static_cast<double>(operation.at);
+      told_.push_back(
+          {first ? std::min(at, before_what_it_missed(txn)) : at, session, std::move(*text)});
+      first = false;
     }
     if (txn.end == HistoryEnd::open) return;
     const bool by_user = txn.end == HistoryEnd::aborted && txn.cause.empty();
@@ -126,6 +159,35 @@ class Retold {
     if (retelling_.checkpoints && !by_user) {
       told_.push_back({ends_[index], checkpointer, "checkpoint"});
     }
+  }
+
+  // A snapshot is older than what the history says of its first operation: that is told once it is
+  // done. It stands before the first commit that it does not show, and behind the one before that.
+  double before_what_it_missed(const HistoryTransaction& txn) const {
+    double first = std::numeric_limits<double>::infinity();
+    const Isolation level = txn.level.value_or(Isolation::serializable);
+    if (txn.locking == Locking::pessimistic || level < Isolation::repeatable_read) return first;
+    for (const std::uint32_t index : transactions_) {
+      const HistoryTransaction& writer = history_.transactions[index];
+      if (writer.end != HistoryEnd::committed || writer.id == txn.id) continue;
+      const bool missed =
+          std::any_of(txn.operations.begin(), txn.operations.end(),
+                      [&](const Operation& operation) { return misses(operation, writer); });
+      const double end = ends_.at(index) - just_before / 128;
+      if (missed && end > static_cast<double>(txn.began_at)) first = std::min(first, end);
+    }
+    return first;
+  }
+
+  bool misses(const Operation& operation, const HistoryTransaction& writer) const {
+    if (operation.kind == Operation::Kind::scan) {
+      const auto& snapshot = history_.ranges[operation.target].snapshot;
+      return snapshot && *snapshot < writer.timestamp;
+    }
+    if (operation.kind != Operation::Kind::read || !wrote(writer, operation.target)) return false;
+    const HistoryVersion& version = operation.version;
+    return (version.is_base() ? 0 : history_.transactions[version.writer].timestamp) <
+           writer.timestamp;
   }
 
   void undo(const Operation& operation, std::vector<std::size_t>& standing, std::size_t session) {
@@ -146,6 +208,12 @@ class Retold {
 
   std::string fresh_value() { return retelling_.equal_values ? "1" : std::to_string(++values_); }
 
+  // An insert, an add or a compare_and_set is told by its write. One that failed wrote nothing.
+  static bool continues(const Operation& read, const Operation& next) {
+    return read.kind == Operation::Kind::read && read.before_write &&
+           next.kind == Operation::Kind::write && next.target == read.target;
+  }
+
   // Nothing: it is a part of another operation.
   std::optional<std::string> text_of(const Operation& operation) {
     if (operation.kind == Operation::Kind::scan) {
@@ -156,7 +224,7 @@ class Retold {
     }
     const HistoryKey& key = history_.keys[operation.target];
     if (operation.kind == Operation::Kind::read) {
-      if (operation.yielded || operation.before_write) return std::nullopt;
+      if (operation.yielded) return std::nullopt;
       return in(key.keyspace, fmt::format("get {}{}", spelled(key.key), ending_of(operation.mode)));
     }
     switch (operation.write_kind) {

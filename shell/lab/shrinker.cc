@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 #include <vector>
@@ -142,27 +143,53 @@ class Shrinking {
   std::size_t most_plays_ = 0;
 };
 
-// The transactions on the cycles that show the finding, and those that broke a promise.
-std::set<std::uint32_t> culprits(const History& history, const Finding& finding) {
-  std::set<std::uint64_t> ids;
+// Sets of transactions, each of which shows the finding, the smallest first: some cannot be told as
+// steps where others can.
+std::vector<std::set<std::uint32_t>> culprits(const History& history, const Finding& finding) {
+  constexpr std::size_t most = 8;
+  std::map<TransactionId, std::uint32_t> indexes;
+  for (std::uint32_t i = 0; i < history.transactions.size(); ++i) {
+    indexes[TransactionId{history.transactions[i].id}] = i;
+  }
+  std::vector<std::set<std::uint32_t>> sets;
+  const auto add = [&](const std::vector<TransactionId>& ids) {
+    std::set<std::uint32_t> found;
+    for (const TransactionId id : ids) {
+      if (const auto index = indexes.find(id); index != indexes.end()) found.insert(index->second);
+    }
+    sets.push_back(std::move(found));
+  };
   const Verdict verdict = check(history);
+  for (const BrokenPromise& broken : verdict.broken_promises) {
+    const bool wanted =
+        finding.kind == Finding::Kind::promise && finding_name(verdict, broken) == finding.name;
+    if (wanted) add(broken.told_of);
+  }
   for (const Anomaly& anomaly : verdict.anomalies) {
     const bool wanted =
-        finding.kind != Finding::Kind::anomaly || name(anomaly.phenomenon) == finding.name;
-    if (!wanted || !ids.empty()) continue;
-    for (const TransactionId id : anomaly.transactions) ids.insert(id.value);
+        finding.kind == Finding::Kind::anomaly && name(anomaly.phenomenon) == finding.name;
+    if (wanted) add(anomaly.transactions);
   }
-  if (finding.kind == Finding::Kind::promise) {
-    for (const BrokenPromise& broken : verdict.broken_promises) {
-      ids.insert(broken.transaction.value);
-      break;
-    }
+  std::stable_sort(sets.begin(), sets.end(),
+                   [](const auto& a, const auto& b) { return a.size() < b.size(); });
+  if (sets.size() > most) sets.resize(most);
+  return sets;
+}
+
+// The finding; else another broken promise of the same level: which cycle shows it depends on who
+// else is there.
+std::optional<Finding> shown_of(std::vector<Finding> found, const Finding& finding) {
+  const auto level = [](const Finding& promise) {
+    return std::string_view(promise.name).substr(0, promise.name.find(':'));
+  };
+  std::optional<Finding> second;
+  for (Finding& each : found) {
+    if (each.is_like(finding)) return std::move(each);
+    const bool alike = each.kind == Finding::Kind::promise && each.kind == finding.kind &&
+                       level(each) == level(finding);
+    if (alike && !second) second = std::move(each);
   }
-  std::set<std::uint32_t> found;
-  for (std::uint32_t i = 0; i < history.transactions.size(); ++i) {
-    if (ids.count(history.transactions[i].id) != 0) found.insert(i);
-  }
-  return found;
+  return second;
 }
 
 // Whom they read from, and who wrote or read the same keys while they ran.
@@ -213,18 +240,24 @@ std::optional<Shrunken> shrink(const History& history, const Finding& finding, T
                                const ShrinkOptions& options) {
   constexpr std::size_t most_transactions = 300;
   constexpr int most_rounds = 6;
-  std::set<std::uint32_t> chosen = culprits(history, finding);
-  for (int round = 0; round < most_rounds && !chosen.empty(); ++round) {
-    for (const Retelling retelling : {Retelling{false, false}, Retelling{true, false},
-                                      Retelling{false, true}, Retelling{true, true}}) {
-      Draft draft = draft_of(history, chosen, retelling);
-      if (options.go_on && !options.go_on(draft.moves.size())) return std::nullopt;
-      if (!trial.shows(draft, finding)) continue;
-      return shrink(std::move(draft), finding, trial, options);
+  std::vector<std::set<std::uint32_t>> candidates = culprits(history, finding);
+  for (int round = 0; round < most_rounds && !candidates.empty(); ++round) {
+    for (const std::set<std::uint32_t>& chosen : candidates) {
+      for (const Retelling retelling : {Retelling{false, false}, Retelling{true, false},
+                                        Retelling{false, true}, Retelling{true, true}}) {
+        Draft draft = draft_of(history, chosen, retelling);
+        if (options.go_on && !options.go_on(draft.moves.size())) return std::nullopt;
+        if (const auto shown = shown_of(trial.play(draft), finding)) {
+          return shrink(std::move(draft), *shown, trial, options);
+        }
+      }
     }
-    std::set<std::uint32_t> more = with_neighbours(history, chosen);
-    if (more.size() == chosen.size() || more.size() > most_transactions) break;
-    chosen = std::move(more);
+    std::erase_if(candidates, [&](std::set<std::uint32_t>& chosen) {
+      std::set<std::uint32_t> more = with_neighbours(history, chosen);
+      const bool is_last = more.size() == chosen.size() || more.size() > most_transactions;
+      chosen = std::move(more);
+      return is_last;
+    });
   }
   return std::nullopt;
 }

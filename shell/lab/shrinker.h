@@ -31,7 +31,8 @@ Shrunken shrink(Draft draft, const Finding& finding, Trial& trial,
                 const ShrinkOptions& options = {});
 
 // From a history: transactions around what went wrong are made a draft, and more of them until a
-// play of it goes wrong in the same way. Nothing: none did; what went wrong then took a race that
+// play of it goes wrong in the same way (of a broken promise: a transaction of the same level does
+// not get what that promises). Nothing: none did; what went wrong then took a race that
 // steps cannot tell, or an engine that is not this one.
 std::optional<Shrunken> shrink(const History& history, const Finding& finding, Trial& trial,
                                const ShrinkOptions& options = {});

@@ -61,12 +61,14 @@ std::string Finding::expectation() const {
   return "verdict promised";
 }
 
+std::string finding_name(const Verdict& verdict, const BrokenPromise& broken) {
+  return fmt::format("{}: {}", name(broken.level), shape_of(verdict, broken.transaction));
+}
+
 std::vector<Finding> findings(const Verdict& verdict, bool with_anomalies) {
   std::vector<Finding> found;
   for (const BrokenPromise& broken : verdict.broken_promises) {
-    add(found, {Finding::Kind::promise,
-                fmt::format("{}: {}", name(broken.level), shape_of(verdict, broken.transaction)),
-                broken.text});
+    add(found, {Finding::Kind::promise, finding_name(verdict, broken), broken.text});
   }
   if (!with_anomalies) return found;
   for (const Anomaly& anomaly : verdict.anomalies) {

@@ -35,6 +35,9 @@ struct Finding {
   std::string expectation() const;
 };
 
+// Of a broken promise.
+std::string finding_name(const Verdict& verdict, const BrokenPromise& broken);
+
 // Whatever broke, each kind once: promises first. `with_anomalies`: those that levels admit as
 // well.
 std::vector<Finding> findings(const Verdict& verdict, bool with_anomalies);

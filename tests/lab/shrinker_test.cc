@@ -6,6 +6,7 @@
 #include <boost/test/unit_test.hpp>
 #include <string>
 
+#include "lab/history_draft.h"
 #include "lab/history_reader.h"
 #include "tests/lab/inner_places.h"
 #include "tests/lab/plays.h"
@@ -76,6 +77,65 @@ BOOST_AUTO_TEST_CASE(what_this_engine_does_not_do_is_not_shrunk) {
   Trial trial;
   BOOST_TEST(!shrink(history, found.front(), trial));
   BOOST_TEST(trial.plays() > 0u);
+}
+
+// An observer is told of a read once it is done: meanwhile others have committed what it missed.
+BOOST_AUTO_TEST_CASE(a_snapshot_is_told_before_the_commit_that_it_misses) {
+  const History history =
+      history_of(begin(1, "repeatable-read") + begin(2, "read-committed") + write(2, "x") +
+                 commit(2, 1) + read(1, "x", 0) + read(1, "y", 0) + commit(1, 2));
+  const Draft draft = draft_of(history, {0, 1}, {});
+  BOOST_TEST(draft.to_script({}, {}) ==
+             "setup\n  put x 0\n  put y 0\nsession A\n  a1: begin rr optimistic\n  a2: get x\n"
+             "  a3: get y\n  a4: commit\nsession B\n  b1: begin rc optimistic\n  b2: put x 1\n"
+             "  b3: commit\nschedule a1 b1 b2 a2 b3 a3 a4\n");
+}
+
+// Its acknowledgement may come long after others have the locks.
+BOOST_AUTO_TEST_CASE(a_commit_is_told_before_a_pessimist_overwrites_it) {
+  const std::string pessimist =
+      R"({"event":"begin","txn":2,"level":"read-committed","locking":"pessimistic"})"
+      "\n";
+  const History history = history_of(begin(1, "read-committed") + write(1, "x") + pessimist +
+                                     write(2, "x") + commit(1, 1) + commit(2, 2));
+  const Draft draft = draft_of(history, {0, 1}, {});
+  BOOST_TEST(draft.to_script({}, {}) ==
+             "session A\n  a1: begin rc optimistic\n  a2: put x 1\n  a3: commit\nsession B\n"
+             "  b1: begin rc pessimistic\n  b2: put x 2\n  b3: commit\n"
+             "schedule a1 a2 b1 a3 b2 b3\n");
+}
+
+BOOST_AUTO_TEST_CASE(an_insert_that_failed_is_told_as_the_read_that_it_was) {
+  const auto conditional = [](const std::string& key) {
+    return R"({"event":"read","txn":1,"key":")" + key +
+           R"(","from":0,"conditional":true})"
+           "\n";
+  };
+  const History history =
+      history_of(begin(1, "repeatable-read") + conditional("x") + conditional("y") +
+                 R"({"event":"write","txn":1,"key":"y","kind":"add"})"
+                 "\n" +
+                 commit(1, 1));
+  const Draft draft = draft_of(history, {0}, {});
+  BOOST_TEST(draft.to_script({}, {}) ==
+             "setup\n  put x 0\n  put y 0\nsession A\n  a1: begin rr optimistic\n  a2: get x\n"
+             "  a3: add y 1\n  a4: commit\nschedule a1 a2 a3 a4\n");
+}
+
+// Thirty transactions read what was aborted, as they may; further on an update is lost.
+BOOST_AUTO_TEST_CASE(a_broken_promise_is_shrunk_whatever_else_there_is_in_the_history) {
+  std::string lines = begin(1, "read-uncommitted") + write(1, "z");
+  for (int reader = 2; reader < 32; ++reader) {
+    lines += begin(reader, "read-uncommitted") + read(reader, "z", 1) + commit(reader, 0);
+  }
+  lines += "{\"event\":\"abort\",\"txn\":1}\n";
+  const std::string level = "read-committed";
+  lines += begin(100, level) + read(100, "x", 0) + begin(101, level) + write(101, "x") +
+           commit(101, 1) + write(100, "x") + commit(100, 2);
+  Trial trial(true);
+  const auto shrunken = shrink(history_of(lines), anomaly("lost-update"), trial);
+  BOOST_REQUIRE(shrunken);
+  BOOST_TEST(trial.plays() < 100u);
 }
 
 BOOST_AUTO_TEST_CASE(nothing_of_what_is_left_can_be_left_out) {

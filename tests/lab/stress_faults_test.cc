@@ -23,8 +23,11 @@ using mvcc::PlantedFault;
 namespace {
 
 constexpr std::size_t most_steps = 12;
-// Ten times what the rarest of the faults takes on average.
+// A hundred times what the rarest of the faults takes on average.
 constexpr std::size_t enough_drafts = 20'000;
+constexpr std::size_t enough_rounds_of_threads = 140;
+// Of the clean twin's rounds of threads: no two are alike, so there is nothing to play again.
+constexpr std::size_t clean_rounds = 7;
 
 struct Planted {
   explicit Planted(PlantedFault fault) { mvcc::planted_fault.store(fault); }
@@ -42,18 +45,20 @@ std::size_t failed_checks(const Script& script) {
   return played->failed();
 }
 
-void expect_found(PlantedFault fault) {
+void expect_found(PlantedFault fault, StressMode mode = StressMode::steps) {
+  const bool threads = mode == StressMode::threads;
   StressOptions options;
   options.seed = seed();
-  options.rounds = enough_drafts;
+  options.rounds = threads ? enough_rounds_of_threads : enough_drafts;
   options.time = std::chrono::minutes(2);
-  options.mode = StressMode::steps;
+  options.mode = mode;
   std::optional<StressFailure> failure;
   {
     const Planted planted(fault);
     StressReport report = stress(options);
     BOOST_TEST_MESSAGE("found after " << report.found_after.count() << " ms, " << report.drafts
-                                      << " drafts");
+                                      << " drafts, " << report.thread_rounds
+                                      << " rounds of threads");
     failure = std::move(report.failure);
   }
   BOOST_REQUIRE_MESSAGE(failure, "not found with ISOLDE_SEED=" << options.seed);
@@ -70,7 +75,7 @@ void expect_found(PlantedFault fault) {
   }
   BOOST_TEST(failed_checks(*parsed.script) == 0u);
   // The drafts up to the one that went wrong, without the fault.
-  options.rounds = failure->round + 1;
+  options.rounds = threads ? clean_rounds : failure->round + 1;
   BOOST_TEST(!stress(options).failure);
 }
 
@@ -114,6 +119,24 @@ BOOST_AUTO_TEST_CASE(a_commit_that_is_acknowledged_before_it_is_synced) {
 
 BOOST_AUTO_TEST_CASE(edges_of_the_queue_that_are_forgotten) {
   expect_found(PlantedFault::queue_edges_forgotten);
+}
+
+// What threads did is made a script of: that fails in the same way, though the threads are gone.
+
+BOOST_AUTO_TEST_CASE(a_first_committer_that_does_not_win_between_threads) {
+  expect_found(PlantedFault::first_committer_ignored, StressMode::threads);
+}
+
+BOOST_AUTO_TEST_CASE(ranges_that_are_not_validated_between_threads) {
+  expect_found(PlantedFault::ranges_not_validated, StressMode::threads);
+}
+
+BOOST_AUTO_TEST_CASE(a_gap_that_is_not_locked_between_threads) {
+  expect_found(PlantedFault::gaps_not_locked, StressMode::threads);
+}
+
+BOOST_AUTO_TEST_CASE(half_a_write_set_that_is_published_between_threads) {
+  expect_found(PlantedFault::half_published, StressMode::threads);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
