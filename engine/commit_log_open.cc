@@ -55,7 +55,7 @@ class LifeWriter {
     auto file = files_.open(path(), OpenMode::create_new);
     if (!file) return file.error();
     segment_.file = *std::move(file);
-    return write_zeros(*segment_.file, 0, first_record_offset);
+    return segment_.file->write_zeros(0, first_record_offset);
   }
 
   Result<void> add(std::uint64_t at, std::string_view entry) {
@@ -71,7 +71,7 @@ class LifeWriter {
     if (auto done = finish_record(); !done) return done;
     if (auto done = flush(); !done) return done;
     File& file = *segment_.file;
-    if (auto done = write_zeros(file, segment_.end, segment_.bytes); !done) return done;
+    if (auto done = file.write_zeros(segment_.end, segment_.bytes); !done) return done;
     if (auto done = file.sync_data(); !done) return done;
     if (auto done = files_.sync_directory(directory_); !done) return done;
     if (auto done = write_life(); !done) return done;

@@ -27,6 +27,8 @@ class File {
   // Writes all pieces, one after the other, from `offset` on. On error any part may have been
   // written.
   virtual Result<void> write_at(std::uint64_t offset, std::span<const std::string_view> pieces) = 0;
+  // Writes zeros up to `end` (not included), as what small writes are to go into later.
+  virtual Result<void> write_zeros(std::uint64_t offset, std::uint64_t end);
   // fdatasync. After an error what was written before is in doubt for good (never retried: I8).
   virtual Result<void> sync_data() = 0;
   virtual Result<std::uint64_t> size() = 0;

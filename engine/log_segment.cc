@@ -11,7 +11,6 @@ namespace {
 constexpr std::string_view suffix = ".log";
 constexpr std::size_t least_digits = 8;
 constexpr std::uint64_t sync_step_bytes = std::uint64_t{2} << 20;
-constexpr std::size_t zero_block_bytes = std::size_t{256} << 10;
 
 }  // namespace
 
@@ -32,24 +31,6 @@ std::optional<std::uint64_t> segment_number(std::string_view name) noexcept {
   return number;
 }
 
-Result<void> write_zeros(File& file, std::uint64_t from, std::uint64_t to) {
-  static constexpr std::array<char, zero_block_bytes> zeros{};
-  constexpr std::size_t blocks_a_write = 16;
-  std::array<std::string_view, blocks_a_write> pieces;
-  while (from < to) {
-    std::size_t count = 0;
-    std::uint64_t next = from;
-    for (; count < blocks_a_write && next < to; ++count) {
-      const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(to - next, zeros.size()));
-      pieces[count] = {zeros.data(), bytes};
-      next += bytes;
-    }
-    if (auto written = file.write_at(from, {pieces.data(), count}); !written) return written;
-    from = next;
-  }
-  return {};
-}
-
 Result<LogSegment> create_segment(FileSystem& files, const std::filesystem::path& directory,
                                   std::uint64_t number, std::uint64_t bytes) {
   const std::filesystem::path path = directory / segment_name(number);
@@ -58,7 +39,7 @@ Result<LogSegment> create_segment(FileSystem& files, const std::filesystem::path
   Result<void> done;
   // In steps: commits that are synced meanwhile queue behind one step, not behind the whole file.
   for (std::uint64_t from = 0; done && from < bytes; from += sync_step_bytes) {
-    done = write_zeros(**file, from, std::min(bytes, from + sync_step_bytes));
+    done = (*file)->write_zeros(from, std::min(bytes, from + sync_step_bytes));
     if (done) done = (*file)->sync_data();
   }
   if (done) done = files.sync_directory(directory);

@@ -43,8 +43,6 @@ std::optional<std::uint64_t> segment_number(std::string_view name) noexcept;
 // removed). Errors: disk_full, permission_denied, io_error.
 Result<LogSegment> create_segment(FileSystem& files, const std::filesystem::path& directory,
                                   std::uint64_t number, std::uint64_t bytes);
-// Writes zeros. Errors: those of File.
-Result<void> write_zeros(File& file, std::uint64_t from, std::uint64_t to);
 
 // Which reservations the preallocated space can bear. Not thread-safe.
 //

@@ -33,6 +33,10 @@ class Descriptor {
   int number_;
 };
 
+constexpr std::size_t zero_block_bytes = std::size_t{256} << 10;
+constexpr std::array<char, zero_block_bytes> zeros{};
+constexpr std::uint64_t page_bytes = 4096;
+
 class PosixFile final : public File {
  public:
   PosixFile(int descriptor, fs::path path) : descriptor_(descriptor), path_(std::move(path)) {}
@@ -81,6 +85,20 @@ class PosixFile final : public File {
       }
       skip += left;
       if (!moved) return file_error("write", path_, offset, EIO);
+    }
+    return {};
+  }
+
+  // A page a call: the kernel caches what one write brings in a piece of that size, and ext4 goes
+  // over all blocks of the piece at each write into it. Measured (Linux 6.18): writes of 512 bytes
+  // into 4 MiB that one call had written took six times as long.
+  Result<void> write_zeros(std::uint64_t offset, std::uint64_t end) override {
+    while (offset < end) {
+      const std::uint64_t page_end = (offset / page_bytes + 1) * page_bytes;
+      const auto bytes = static_cast<std::size_t>(std::min(page_end, end) - offset);
+      const std::string_view piece(zeros.data(), bytes);
+      if (auto written = write_at(offset, {&piece, 1}); !written) return written;
+      offset += bytes;
     }
     return {};
   }
@@ -190,6 +208,24 @@ ErrorCode code_of(int system_error) noexcept {
 }
 
 }  // namespace
+
+Result<void> File::write_zeros(std::uint64_t offset, std::uint64_t end) {
+  constexpr std::size_t blocks_a_write = 16;
+  std::array<std::string_view, blocks_a_write> pieces;
+  while (offset < end) {
+    std::size_t count = 0;
+    std::uint64_t next = offset;
+    for (; count < blocks_a_write && next < end; ++count) {
+      const auto bytes =
+          static_cast<std::size_t>(std::min<std::uint64_t>(end - next, zeros.size()));
+      pieces[count] = {zeros.data(), bytes};
+      next += bytes;
+    }
+    if (auto written = write_at(offset, {pieces.data(), count}); !written) return written;
+    offset = next;
+  }
+  return {};
+}
 
 FileSystem& posix_file_system() {
   static PosixFileSystem files;

@@ -2,11 +2,13 @@
 
 #include "engine/file.h"
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/fault_file_system.h"
@@ -57,6 +59,21 @@ BOOST_FIXTURE_TEST_CASE(what_is_written_in_pieces_is_read_as_one, TemporaryDirec
   BOOST_REQUIRE(file->sync_data());
   BOOST_TEST(file->size().value() == 10 + expected.size());
   BOOST_TEST(read(*file, 10, expected.size()) == expected);
+}
+
+BOOST_FIXTURE_TEST_CASE(zeros_fill_what_they_are_asked_to_and_no_more, TemporaryDirectory) {
+  constexpr std::size_t bytes = 40'000;
+  const std::vector<std::pair<std::size_t, std::size_t>> ranges = {
+      {0, bytes}, {1, bytes - 1}, {4096, 8192}, {4095, 8193}, {100, 101}, {20'000, 20'000}};
+  for (const auto& [from, to] : ranges) {
+    auto file = posix_file_system().open(path / std::to_string(from), OpenMode::create_new).value();
+    std::string expected(bytes, 'x');
+    BOOST_REQUIRE(write(*file, 0, expected));
+    BOOST_REQUIRE(file->write_zeros(from, to));
+    std::fill(expected.begin() + static_cast<std::ptrdiff_t>(from),
+              expected.begin() + static_cast<std::ptrdiff_t>(to), '\0');
+    BOOST_TEST(read(*file, 0, bytes + 1) == expected);
+  }
 }
 
 BOOST_FIXTURE_TEST_CASE(a_read_is_short_only_at_the_end, TemporaryDirectory) {
