@@ -197,7 +197,7 @@ LogStats FileCommitLog::stats() const {
 std::uint64_t FileCommitLog::live_bytes_of(const LogSegment& segment,
                                            std::uint64_t released) noexcept {
   if (segment.first > segment.last || released >= segment.last) return 0;
-  const std::uint64_t bytes = segment.end - first_record_offset;
+  const std::uint64_t bytes = segment.record_bytes;
   if (released < segment.first) return bytes;
   const double share = static_cast<double>(segment.last - released) /
                        static_cast<double>(segment.last - segment.first + 1);

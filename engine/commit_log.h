@@ -31,7 +31,10 @@ struct LogOptions {
 };
 
 struct LogStats {
-  std::uint64_t live_bytes = 0;  // records with a commit that is not in the base
+  // Records with a commit that is not in the base. Not counted: what pads them to sectors (more
+  // than the records, where each has one small commit), since a checkpoint costs what the commits
+  // cost.
+  std::uint64_t live_bytes = 0;
   std::uint64_t file_bytes = 0;  // all segments
   std::uint64_t syncs = 0;
   std::uint64_t written_bytes = 0;  // records, padding included

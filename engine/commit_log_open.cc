@@ -76,7 +76,7 @@ class LifeWriter {
     if (auto done = files_.sync_directory(directory_); !done) return done;
     if (auto done = write_life(); !done) return done;
     if (auto done = file.sync_data(); !done) return done;
-    segment_.live_bytes = segment_.end - first_record_offset;
+    segment_.live_bytes = segment_.record_bytes;
     finished_ = true;
     return {};
   }
@@ -104,6 +104,7 @@ class LifeWriter {
     buffer_.append(header.data(), header.size()).append(payload_);
     buffer_.append(static_cast<std::size_t>(padded(header_.length) - header_.length), '\0');
     segment_.end += padded(header_.length);
+    segment_.record_bytes += header_.length;
     header_.predecessor = header_.checksum;
     payload_.clear();
     return buffer_.size() < buffer_bytes ? Result<void>() : flush();

@@ -181,14 +181,16 @@ void FileCommitLog::publish(const RecordHeader& record, std::uint64_t needs) {
   const std::uint64_t bytes = padded(record.length);
   written_bytes_.fetch_add(bytes, std::memory_order_relaxed);
   const std::uint64_t counted = record.payload_bytes();  // by append()
-  live_bytes_.fetch_add(static_cast<std::int64_t>(bytes - counted), std::memory_order_relaxed);
+  live_bytes_.fetch_add(static_cast<std::int64_t>(record.length - counted),
+                        std::memory_order_relaxed);
   {
     MutexLock lock(mutex_);
     LogSegment& segment = in_use_.back();
     if (segment.first > segment.last) segment.first = record.first;
     segment.last = record.last;
     segment.end = record.offset + bytes;
-    segment.live_bytes += bytes;
+    segment.record_bytes += record.length;
+    segment.live_bytes += record.length;
     space_.placed(needs, segment.remainder());
   }
   durable_.store(record.last);

@@ -126,6 +126,7 @@ LogSegment LogSpace::take_spare(std::uint64_t need) {
   taken.end = first_record_offset;
   taken.first = 1;
   taken.last = 0;
+  taken.record_bytes = 0;
   taken.live_bytes = 0;
   return taken;
 }

@@ -27,7 +27,8 @@ struct LogSegment {
   std::uint64_t end = first_record_offset;  // of the records that are written
   std::uint64_t first = 0;                  // commits in them; first > last: none
   std::uint64_t last = 0;
-  std::uint64_t live_bytes = 0;  // of records, those of released commits subtracted
+  std::uint64_t record_bytes = 0;  // of them, without what pads them
+  std::uint64_t live_bytes = 0;    // the same, those of released commits subtracted
 
   std::uint64_t capacity() const noexcept { return bytes - first_record_offset; }
   std::uint64_t remainder() const noexcept { return bytes - end; }

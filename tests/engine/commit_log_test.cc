@@ -135,7 +135,7 @@ BOOST_FIXTURE_TEST_CASE(live_bytes_count_what_is_not_in_the_base, Log) {
   for (int i = 0; i < 99; ++i) BOOST_REQUIRE(commit(*log, 1000));
   const std::uint64_t all = log->live_bytes();
   BOOST_TEST(all >= 100 * 1024);
-  BOOST_TEST(all <= 100 * 2048);
+  BOOST_TEST(all <= 100 * 1200);  // a record takes 1536: what pads it is not counted
   log->release(Timestamp{50});
   BOOST_TEST(log->live_bytes() <= all * 6 / 10);
   BOOST_TEST(log->live_bytes() >= all * 4 / 10);

@@ -66,8 +66,9 @@ struct Options {
   // What one transaction may write or, at serializable, observe, in bytes of keys and values.
   std::size_t max_transaction_bytes = std::size_t{64} << 20;
 
-  // A checkpoint starts when the log holds this many bytes that are not in the base. Commits wait
-  // when it holds four times as many (rule C7).
+  // A checkpoint starts when the log holds this many bytes that are not in the base, padding not
+  // counted (a small commit that is written alone is padded to 512 bytes). Commits wait when it
+  // holds four times as many (rule C7).
   std::size_t checkpoint_log_bytes = std::size_t{64} << 20;
   // Size of a preallocated log segment, in bytes; a transaction that needs more gets a larger one.
   std::size_t log_segment_bytes = std::size_t{16} << 20;

@@ -64,7 +64,7 @@ struct Stats {
   std::uint64_t reclaimed_versions = 0;
   std::uint64_t dropped_chains = 0;
 
-  std::uint64_t log_live_bytes = 0;  // not yet in the base
+  std::uint64_t log_live_bytes = 0;  // not yet in the base; without padding
   std::uint64_t log_file_bytes = 0;
   std::uint64_t log_syncs = 0;
   std::uint64_t log_written_bytes = 0;
