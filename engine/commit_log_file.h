@@ -25,8 +25,11 @@ namespace isolde::engine {
 // The right to write: who holds it is the leader.
 class ISOLDE_CAPABILITY("leadership") Leadership {
  public:
-  bool try_lock() noexcept ISOLDE_TRY_ACQUIRE(true) { return !taken_.exchange(true); }
+  bool try_lock() noexcept ISOLDE_TRY_ACQUIRE(true) {
+    return !taken_.load() && !taken_.exchange(true);
+  }
   void unlock() noexcept ISOLDE_RELEASE() { taken_.store(false); }
+  bool is_taken() const noexcept { return taken_.load(); }
 
  private:
   std::atomic<bool> taken_{false};
@@ -48,6 +51,7 @@ struct NewLife {
 //   persist()  sleeps on the word of the group that n is in, unless nobody leads: then leads, takes
 //              the filling group, writes and syncs it, publishes durable, gives up leadership,
 //              wakes one waiter of the group filled meanwhile to lead that one, wakes its own group
+//              (without syncs a group is written in less time than sleeping takes: it spins first)
 //
 // Lock order: creation_, then mutex_. creation_ alone is held across I/O, and only in reserve().
 // Leadership is taken with no mutex held; mutex_ is taken under it, never during I/O.
@@ -95,6 +99,7 @@ class FileCommitLog final : public CommitLog {
   Result<void> sync(File& file) ISOLDE_REQUIRES(leadership_);
   void publish(const RecordHeader& record, std::uint64_t needs) ISOLDE_REQUIRES(leadership_);
   void fail(const Error& cause) noexcept;
+  bool spin(std::uint64_t at) const noexcept;
   void hand_over() noexcept;
   std::uint64_t claim() const noexcept;
   Error outcome_unknown(std::uint64_t at) const;

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "engine/spin.h"
 #include "engine/yield_point.h"
 
 #if defined(__clang__)
@@ -31,6 +32,9 @@
 
 namespace isolde {
 
+// Who finds it held spins a little before it sleeps: nearly all are held for less time than that
+// takes. Measured with two clients on two cores, without sync: a fifth of a commit's processor time
+// went into sleeping and waking.
 class ISOLDE_CAPABILITY("mutex") Mutex {
  public:
   Mutex() = default;
@@ -46,6 +50,7 @@ class ISOLDE_CAPABILITY("mutex") Mutex {
       return;
     }
 #else
+    if (mutex_.try_lock() || spin_until([this] { return mutex_.try_lock(); })) return;
     mutex_.lock();
 #endif
   }
