@@ -38,17 +38,18 @@ class VersionChanges : public engine::ChangeSource {
   bool slice(const Sink& sink, std::string& key, KeyspaceId& keyspace) {
     SnapshotRegistry::enter(slot_);
     slot_.snapshot.store(to_);
-    const Chain* chain = store_.order().first_at_or_after({keyspace, key});
+    ChainWalk walk(store_.order().first_at_or_after({keyspace, key}));
     bool more = false;
-    for (int n = 0; chain != nullptr; ++n, chain = chain->link(0).load()) {
+    for (int n = 0; walk.at() != nullptr; ++n, walk.step()) {
+      const Chain& chain = *walk.at();
       if (n == chains_in_a_slice) {
-        key = chain->key();
-        keyspace = chain->keyspace;
+        key = chain.key();
+        keyspace = chain.keyspace;
         more = true;
         break;
       }
       ISOLDE_YIELD("checkpoint: next chain");
-      if (!write(*chain, sink)) break;
+      if (!write(chain, sink)) break;
     }
     SnapshotRegistry::leave(slot_);
     return more;

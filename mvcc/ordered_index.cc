@@ -23,36 +23,38 @@ unsigned OrderedIndex::draw_height() noexcept {
   return 1 + std::min(zeros / 2, max_height - 1);
 }
 
-std::array<OrderedIndex::Link*, OrderedIndex::max_height> OrderedIndex::links_before(
-    OrderedKey place) noexcept {
-  std::array<Link*, max_height> links{};
-  Chain* at = nullptr;
-  for (unsigned level = max_height; level-- > 0;) {
-    for (;;) {
-      Link& link = at == nullptr ? head_[level] : at->link(level);
-      Chain* next = link.load();
-      if (next == nullptr || !before(*next, place)) {
-        links[level] = &link;
-        break;
-      }
-      at = next;
-    }
+// From the lowest level up to the first at which nothing lies between the finger and `place` (and
+// so nothing does above it: each level is a part of the one below), then down again.
+void OrderedIndex::move(Finger& finger, OrderedKey place) noexcept {
+  const auto leads_on = [&](Chain* at, unsigned level) {
+    const Chain* next = link(at, level).load();
+    return next != nullptr && before(*next, place);
+  };
+  unsigned level = finger.is_placed_ ? 0 : max_height;
+  finger.is_placed_ = true;
+  while (level < max_height && leads_on(finger.before_[level], level)) ++level;
+  if (level == 0) return;
+  Chain* at = finger.before_[level - 1];
+  while (level-- > 0) {
+    while (leads_on(at, level)) at = link(at, level).load();
+    finger.before_[level] = at;
   }
-  return links;
 }
 
-void OrderedIndex::insert(Chain* chain) noexcept {
-  const auto links = links_before({chain->keyspace, chain->key()});
+void OrderedIndex::insert(Chain* chain, Finger& finger) noexcept {
+  move(finger, {chain->keyspace, chain->key()});
   for (unsigned level = 0; level < chain->height; ++level) {
-    chain->link(level).store(links[level]->load());
-    links[level]->store(chain);
+    Link& before = link(finger.before_[level], level);
+    chain->link(level).store(before.load());
+    before.store(chain);
   }
 }
 
-void OrderedIndex::remove(Chain* chain) noexcept {
-  const auto links = links_before({chain->keyspace, chain->key()});
+void OrderedIndex::remove(Chain* chain, Finger& finger) noexcept {
+  move(finger, {chain->keyspace, chain->key()});
   for (unsigned level = chain->height; level-- > 0;) {
-    if (links[level]->load() == chain) links[level]->store(chain->link(level).load());
+    Link& before = link(finger.before_[level], level);
+    if (before.load() == chain) before.store(chain->link(level).load());
   }
 }
 

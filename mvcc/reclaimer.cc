@@ -14,6 +14,8 @@ namespace {
 constexpr int chains_in_a_slice = 256;
 constexpr int tries_while_pending = 64;
 constexpr std::uint64_t fewest_superseded_worth_a_pass = 1024;
+constexpr std::uint64_t few_chains = 4096;
+constexpr std::uint64_t most_garbage_bytes = std::uint64_t{16} << 20;
 
 // True if a deterministic test runs the threads: turns that change nothing only make it long.
 bool is_under_test() noexcept {
@@ -65,11 +67,17 @@ void Reclaimer::destroy(Retired& retired) noexcept {
 
 bool Reclaimer::is_worth_a_pass() const noexcept {
   if (pass_wanted_.load(std::memory_order_relaxed)) return true;
-  // A pass visits every chain: let at least a quarter as many versions be superseded in between.
+  // A pass visits every chain: let at least a quarter as many versions be superseded in between,
+  // and as many as there are chains if they are no great burden until then.
   const std::uint64_t superseded =
       store_.superseded() - superseded_at_last_pass_.load(std::memory_order_relaxed);
-  return superseded >= std::max(fewest_superseded_worth_a_pass, store_.chains() / 4) ||
-         store_.old_bytes() > max_version_memory_;
+  const std::uint64_t chains = store_.chains();
+  if (superseded >= std::max(fewest_superseded_worth_a_pass, chains)) return true;
+  const std::uint64_t old_bytes = store_.old_bytes();
+  if (old_bytes > max_version_memory_) return true;
+  return superseded >= std::max(fewest_superseded_worth_a_pass, chains / 4) &&
+         old_bytes >=
+             old_bytes_after_last_pass_.load(std::memory_order_relaxed) + most_garbage_bytes;
 }
 
 bool Reclaimer::has_news() {
@@ -81,9 +89,15 @@ bool Reclaimer::has_news() {
   if (!collect(live, durable)) return true;
   const bool news =
       live.snapshots.front() != oldest_at_last_pass_ || live.oldest_view != view_at_last_pass_;
+  // Beside commits the oldest snapshot changes all the time, and a pass costs going over all chains
+  // (and putting the new ones in order): let there be something that it may be good for.
+  const std::uint64_t superseded = store_.superseded();
+  const bool quiet = std::exchange(superseded_at_last_look_, superseded) == superseded;
+  const std::uint64_t chains = store_.chains();
+  if (!news || (chains > few_chains && left_at_last_pass_ < chains / 16 && !quiet)) return false;
   oldest_at_last_pass_ = live.snapshots.front();
   view_at_last_pass_ = live.oldest_view;
-  return news;
+  return true;
 }
 
 void Reclaimer::run() {
@@ -108,14 +122,17 @@ void Reclaimer::pass() {
   store_.merge_pending();
   std::string key;
   KeyspaceId keyspace{0};
+  std::uint64_t held = 0;
   for (;;) {
     ISOLDE_YIELD("reclaim: before slice");
     MutexLock lock(mutex_);
-    const bool more = slice(key, keyspace);
+    const bool more = slice(key, keyspace, held);
     free_retired();
     if (!more) break;
   }
+  old_bytes_after_last_pass_.store(store_.old_bytes(), std::memory_order_relaxed);
   MutexLock lock(mutex_);
+  left_at_last_pass_ = held + store_.versions() - std::min(store_.versions(), store_.chains());
   seal_retired();
   free_retired();
 }
@@ -157,7 +174,7 @@ std::uint64_t Reclaimer::base_reaches(const LiveSet& live) const {
   return at;
 }
 
-bool Reclaimer::slice(std::string& key, KeyspaceId& keyspace) {
+bool Reclaimer::slice(std::string& key, KeyspaceId& keyspace, std::uint64_t& held) {
   LiveSet live;
   std::uint64_t durable = 0;
   if (!collect(live, durable)) {
@@ -167,21 +184,25 @@ bool Reclaimer::slice(std::string& key, KeyspaceId& keyspace) {
   ISOLDE_YIELD("reclaim: live set collected");
   const std::uint64_t in_every_view =
       is_planted(PlantedFault::dropped_under_views) ? reached_.back().at : base_reaches(live);
+  const std::uint64_t in_base = reached_.back().at;
   const std::uint64_t oldest = live.snapshots.front();
   if (is_planted(PlantedFault::reclaimed_too_early)) live.snapshots = {live.snapshots.back()};
   std::vector<Candidate> candidates;
-  Chain* chain = store_.order().first_at_or_after({keyspace, key});
-  for (int n = 0; chain != nullptr && n < chains_in_a_slice; ++n, chain = chain->link(0).load()) {
-    prune(*chain, live, durable);
-    Version* newest = chain->newest.load();
+  ChainWalk walk(store_.order().first_at_or_after({keyspace, key}));
+  for (int n = 0; walk.at() != nullptr && n < chains_in_a_slice; ++n, walk.step()) {
+    Chain& chain = *walk.at();
+    prune(chain, live, durable);
+    Version* newest = chain.newest.load();
     if (newest->commit <= in_every_view && newest->commit <= oldest) {
-      candidates.push_back({chain, newest});
+      candidates.push_back({&chain, newest});
+    } else if (newest->commit <= in_base) {
+      ++held;
     }
   }
-  const bool more = chain != nullptr;
+  const bool more = walk.at() != nullptr;
   if (more) {
-    key = chain->key();
-    keyspace = chain->keyspace;
+    key = walk.at()->key();
+    keyspace = walk.at()->keyspace;
   }
   if (!candidates.empty()) drop(candidates);
   return more;
@@ -205,19 +226,27 @@ void Reclaimer::prune(Chain& chain, const LiveSet& live, std::uint64_t durable) 
 
 void Reclaimer::drop(const std::vector<Candidate>& candidates) {
   ISOLDE_YIELD("reclaim: before drop");
-  MutexLock lock(pipeline_.mutex());
-  for (const Candidate& candidate : candidates) {
-    Chain& chain = *candidate.chain;
-    // Installed to since it was looked at: no longer what the base has.
-    if (chain.newest.load() != candidate.newest && !is_planted(PlantedFault::drop_not_rechecked)) {
-      continue;
+  std::vector<Chain*> dropped;
+  dropped.reserve(candidates.size());
+  for (const Candidate& candidate : candidates) store_.expect_unlink(*candidate.chain);
+  {
+    MutexLock lock(pipeline_.mutex());
+    for (const Candidate& candidate : candidates) {
+      // Installed to since it was looked at: no longer what the base has.
+      const bool unchanged = candidate.chain->newest.load() == candidate.newest;
+      if (unchanged || is_planted(PlantedFault::drop_not_rechecked)) {
+        dropped.push_back(candidate.chain);
+      }
     }
-    store_.unlink(chain);
-    for (const Version* version = candidate.newest; version != nullptr;
-         version = version->older.load()) {
-      store_.forget_version(*version, version != candidate.newest);
+    store_.unlink(dropped);
+  }
+  // Nobody installs to what is unlinked.
+  for (Chain* chain : dropped) {
+    const Version* newest = chain->newest.load();
+    for (const Version* version = newest; version != nullptr; version = version->older.load()) {
+      store_.forget_version(*version, version != newest);
     }
-    open_.chains.push_back(&chain);
+    open_.chains.push_back(chain);
   }
 }
 

@@ -72,8 +72,9 @@ class Reclaimer {
 
   void pass() ISOLDE_EXCLUDES(mutex_);
   bool enforce_memory_limit();
-  // One slice of chains from `from` on; false at the end.
-  bool slice(std::string& key, KeyspaceId& keyspace) ISOLDE_REQUIRES(mutex_);
+  // One slice of chains from a key on; false at the end. Adds the chains to `held` that the base
+  // has, and an old view or snapshot keeps.
+  bool slice(std::string& key, KeyspaceId& keyspace, std::uint64_t& held) ISOLDE_REQUIRES(mutex_);
   bool collect(LiveSet& live, std::uint64_t& durable) ISOLDE_REQUIRES(mutex_);
   std::uint64_t base_reaches(const LiveSet& live) const ISOLDE_REQUIRES(mutex_);
   void prune(Chain& chain, const LiveSet& live, std::uint64_t durable) ISOLDE_REQUIRES(mutex_);
@@ -104,7 +105,11 @@ class Reclaimer {
   Retired open_ ISOLDE_GUARDED_BY(mutex_);
   std::uint64_t oldest_at_last_pass_ ISOLDE_GUARDED_BY(mutex_) = 0;
   std::uint64_t view_at_last_pass_ ISOLDE_GUARDED_BY(mutex_) = 0;
+  // Versions and chains that it could not take, roughly: those that commits brought meanwhile too.
+  std::uint64_t left_at_last_pass_ ISOLDE_GUARDED_BY(mutex_) = 0;
+  std::uint64_t superseded_at_last_look_ ISOLDE_GUARDED_BY(mutex_) = 0;
   std::atomic<std::uint64_t> superseded_at_last_pass_{0};
+  std::atomic<std::uint64_t> old_bytes_after_last_pass_{0};
   std::atomic<bool> pass_wanted_{false};
 };
 

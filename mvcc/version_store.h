@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "engine/mutex.h"
@@ -64,8 +65,13 @@ class VersionStore {
   void install_chain(ChainPtr chain) noexcept;
   // Makes a version the chain's newest, and takes it over.
   void install_version(Chain& chain, Version* version) noexcept;
-  // Takes a chain out of both indexes; its memory stays the caller's to retire (R5).
-  void unlink(Chain& chain) noexcept;
+  // Takes chains, in key order, out of both indexes; their memory stays the caller's to retire
+  // (R5).
+  void unlink(std::span<Chain* const> chains) noexcept;
+  // Asks for the memory that unlinking a chain begins with.
+  void expect_unlink(const Chain& chain) const noexcept {
+    __builtin_prefetch(&bucket(chain.hash), 1);
+  }
   // Accounts for a version taken out of the middle of a chain, or with its chain.
   void forget_version(const Version& version, bool old) noexcept;
 
@@ -91,6 +97,9 @@ class VersionStore {
     return buckets_[hash & (bucket_count - 1)];
   }
   void account_new(const Version& version) noexcept;
+  // A list of chains linked by level 0. Returns how many they were.
+  std::uint64_t put_in_order(Chain* list) noexcept ISOLDE_REQUIRES(order_mutex_);
+  std::uint64_t put_in_order_sorted(Chain* list) ISOLDE_REQUIRES(order_mutex_);
 
   struct FreeBuckets {
     void operator()(std::atomic<Chain*>* buckets) const noexcept;
