@@ -85,8 +85,6 @@ CommitPipeline::Outcome CommitPipeline::validate_outside(const PreparedCommit& p
 
 CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
   Outcome outcome;
-  // What the commit did not use is freed after the critical section.
-  std::unique_ptr<RecentCommit> forgotten;
   const bool saw_pessimists = is_planted(PlantedFault::flag_read_outside) && has_pessimists();
   ISOLDE_YIELD("commit: before critical section");
   MutexLock lock(mutex_);
@@ -126,7 +124,7 @@ CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
   ISOLDE_YIELD("commit: visible");
   log_.append(Timestamp{outcome.commit}, std::move(prepared.record).take(),
               std::move(prepared.reservation));
-  forgotten = recent_.remember(std::move(prepared.recent));
+  prepared.recent = recent_.remember(std::move(prepared.recent));
   lock.unlock();
   return outcome;
 }

@@ -64,7 +64,7 @@ struct PreparedCommit {
   engine::CommitRecord record;                // encoded; with sums to compute: room for it
   bool encode_late = false;                   // there are sums to compute
   engine::LogReservation reservation;
-  std::unique_ptr<RecentCommit> recent;
+  std::unique_ptr<RecentCommit> recent;  // after the commit: what the ring forgot for it
 };
 
 // Thread safety: all methods concurrently.

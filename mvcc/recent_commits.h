@@ -28,7 +28,8 @@ class RecentCommits {
  public:
   static constexpr std::uint64_t capacity = 4096;
 
-  // Takes the place of the oldest, which the caller frees outside the critical section.
+  // Takes the place of the oldest, which the caller frees, or uses again, outside the critical
+  // section.
   std::unique_ptr<RecentCommit> remember(std::unique_ptr<RecentCommit> commit) noexcept {
     std::swap(ring_[commit->commit % capacity], commit);
     return commit;

@@ -123,7 +123,7 @@ Result<CommitPipeline::Outcome> TransactionCore::pass_pipeline(PreparedCommit& p
   prepared.isolation = options_.isolation;
   if (keeps_snapshot()) prepared.snapshot = snapshot_;
   prepared.reads = &reads_;
-  prepared.recent = std::make_unique<RecentCommit>();
+  prepared.recent = spare_recent_ ? std::move(spare_recent_) : std::make_unique<RecentCommit>();
   prepared.recent->id = id();
   prepared.recent->label = options_.label;
   prepared.recent->chains.reserve(slot_.writes.size());
@@ -137,8 +137,18 @@ Result<CommitPipeline::Outcome> TransactionCore::pass_pipeline(PreparedCommit& p
       ISOLDE_YIELD("commit: validated outside");
     }
     auto outcome = database_.pipeline().commit(prepared);
-    if (outcome.kind != CommitPipeline::Outcome::Kind::prepare_again) return outcome;
+    if (outcome.kind == CommitPipeline::Outcome::Kind::prepare_again) continue;
+    keep_spare(std::move(prepared.recent));
+    return outcome;
   }
+}
+
+// What the ring has forgotten, or has not taken, serves the next commit, unless it was a large one.
+void TransactionCore::keep_spare(std::unique_ptr<RecentCommit> recent) noexcept {
+  constexpr std::size_t most_kept_chains = 64;
+  if (!recent || recent->chains.capacity() > most_kept_chains) return;
+  recent->chains.clear();
+  spare_recent_ = std::move(recent);
 }
 
 void TransactionCore::index_reads(PreparedCommit& prepared) const {
@@ -178,16 +188,27 @@ Result<void> TransactionCore::prepare_writes(PreparedCommit& prepared) {
   return {};
 }
 
-// A chain with the base image at its bottom (I2): what the base, or nobody, had before.
-Result<ChainPtr> TransactionCore::fresh_chain(const PreparedWrite& write) {
+Result<std::optional<std::string_view>> TransactionCore::base_image(
+    const PreparedWrite& write) const {
+  if (base_read_.view_serial == slot_.view_serial && base_read_.keyspace == write.keyspace &&
+      base_read_.key == write.key) {
+    return base_read_.found ? std::optional<std::string_view>(value_) : std::nullopt;
+  }
   const engine::BaseLookup image = slot_.view.get(write.keyspace, write.key);
   if (image.status == engine::BaseLookup::Status::failed) {
     return database_.base().read_error(image.failure);
   }
+  const bool found = image.status == engine::BaseLookup::Status::found;
+  return found ? std::optional(image.value) : std::nullopt;
+}
+
+// A chain with the base image at its bottom (I2): what the base, or nobody, had before.
+Result<ChainPtr> TransactionCore::fresh_chain(const PreparedWrite& write) {
+  const auto image = base_image(write);
+  if (!image) return image.error();
   ISOLDE_YIELD("commit: base image fetched");
   ChainPtr chain(Chain::create(write.keyspace, write.key, write.hash, OrderedIndex::draw_height()));
-  const bool found = image.status == engine::BaseLookup::Status::found;
-  chain->newest.store(Version::create(found ? std::optional(image.value) : std::nullopt));
+  chain->newest.store(Version::create(*image));
   return chain;
 }
 

@@ -247,9 +247,9 @@ Result<Seen> TransactionCore::read_committed(KeyspaceId keyspace, std::string_vi
   const engine::BaseLookup found = slot_.view.get(keyspace, key);
   switch (found.status) {
     case engine::BaseLookup::Status::found:
-      return Seen{found.value, {}, 0};
+      return Seen{found.value, {}, 0, 0, true};
     case engine::BaseLookup::Status::absent:
-      return Seen{std::nullopt, {}, 0};
+      return Seen{std::nullopt, {}, 0, 0, true};
     case engine::BaseLookup::Status::failed:
       break;
   }
@@ -342,6 +342,7 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
   const bool for_update = mode != ReadMode::plain;
   if (for_update && database_.log().failed()) return end_with(database_.log().failure());
   const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
+  database_.store().expect_find(hash);
   if (is_pessimistic() && (for_update || (locks_reads() && tracked))) {
     LockPatience patience = patience_for(lock_options.wait, lock_options.timeout);
     const LockMode lock_mode =
@@ -366,6 +367,12 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
   if (auto refusal = check_snapshot()) return *refusal;
 
   if (database_.is_observed()) tell_read(keyspace, key, *seen, {mode, tracked, false, false});
+  base_read_.view_serial = seen->is_base ? slot_.view_serial : 0;
+  if (seen->is_base) {
+    base_read_.keyspace = keyspace.id();
+    base_read_.key.assign(key);
+    base_read_.found = seen->value.has_value();
+  }
   if (!seen->value) return std::optional<std::string_view>{};
   value_.assign(*seen->value);
   return std::optional<std::string_view>(value_);

@@ -38,6 +38,7 @@ struct Seen {
   TransactionId writer;
   std::optional<std::uint64_t> commit;  // nothing: uncommitted
   std::uint64_t sequence = 0;           // of another's uncommitted write
+  bool is_base = false;                 // what the view of the base says
 };
 
 // Keys that a scan with skip_locked leaves out.
@@ -223,8 +224,10 @@ class TransactionCore {
   Error refused_to_wait(const Error& error);
   Result<CommitPipeline::Outcome> lock_and_pass(PreparedCommit& prepared);
   Result<CommitPipeline::Outcome> pass_pipeline(PreparedCommit& prepared);
+  void keep_spare(std::unique_ptr<RecentCommit> recent) noexcept;
   Result<void> prepare_writes(PreparedCommit& prepared);
   Result<ChainPtr> fresh_chain(const PreparedWrite& write);
+  Result<std::optional<std::string_view>> base_image(const PreparedWrite& write) const;
   void index_reads(PreparedCommit& prepared) const;
   Result<Timestamp> finish_commit(Timestamp commit, std::uint64_t needed);
   Error phrase(const Refusal& refusal);
@@ -257,7 +260,17 @@ class TransactionCore {
   LockOwner locks_;
   bool uses_locks_ = false;  // has asked for one: there may be something to release
   std::optional<std::chrono::milliseconds> lock_timeout_;
-  std::string value_;    // what the last get returned
+  std::string value_;  // what the last get returned
+  // If it was what the base says: of which key, and in which view (Slot::view_serial; 0: it was
+  // not). In the same view the base need not be searched again for the image that a commit keeps.
+  struct BaseRead {
+    std::uint64_t view_serial = 0;
+    KeyspaceId keyspace;
+    std::string key;
+    bool found = false;
+  };
+  BaseRead base_read_;
+  std::unique_ptr<RecentCommit> spare_recent_;  // for the next commit: one that the ring forgot
   std::string scratch_;  // a sum, or another's private value, that the current read returns
   std::string dirty_;
   // Told to the observers once the slot is left; empty unless there are any.
