@@ -39,6 +39,7 @@ std::int64_t number_in(std::optional<std::string_view> text) {
 class Race {
  public:
   bool goes_on() const { return !ended_early_.load(std::memory_order_relaxed); }
+  std::size_t transactions() const { return transactions_.load(std::memory_order_relaxed); }
   void note_transaction() { transactions_.fetch_add(1, std::memory_order_relaxed); }
 
   void note_end_of_thread() {
@@ -52,7 +53,7 @@ class Race {
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, between_questions, [&] { return ended_ == threads; })) {
       lock.unlock();
-      if (go_on && !go_on(transactions_.load(std::memory_order_relaxed))) ended_early_.store(true);
+      if (go_on && !go_on(transactions())) ended_early_.store(true);
       lock.lock();
     }
   }
@@ -311,6 +312,7 @@ ThreadRoundReport stress_threads(Workload workload, std::uint64_t seed, const Th
   auto second = database->keyspace("other");
   if (!first || !second) return {{}, {unfit("no keyspaces")}, {}};
   database->add_observer(recorder);
+  std::size_t transactions = 0;
   {
     Race race;
     std::vector<std::unique_ptr<Client>> clients;
@@ -326,6 +328,7 @@ ThreadRoundReport stress_threads(Workload workload, std::uint64_t seed, const Th
     }
     race.await(threads.size(), round.go_on);
     for (std::thread& thread : threads) thread.join();
+    transactions = race.transactions();
     for (const auto& client : clients) {
       for (const auto& [ending, count] : client->endings) report.endings[ending] += count;
       for (const std::string& complaint : client->complaints) {
@@ -334,8 +337,14 @@ ThreadRoundReport stress_threads(Workload workload, std::uint64_t seed, const Th
     }
   }
   database->remove_observer(recorder);
+  const auto tell = [&] {  // each of these takes a while
+    if (round.go_on) round.go_on(transactions);
+  };
+  tell();
   report.history = recorder->history();
+  tell();
   std::vector<Finding> found = findings(check(report.history), false);
+  tell();
   // What the checker names can be shrunk: first.
   report.findings.insert(report.findings.begin(), found.begin(), found.end());
   if (auto verified = database->verify(); !verified) {
