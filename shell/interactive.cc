@@ -175,7 +175,8 @@ class Shell final : public lab::Host {
       auto input = editor_->next();
       if (!input) {
         if (input.error().code() == ErrorCode::cancelled) return exit_interrupted;
-        return report(input.error(), "standard input");
+        complain(fmt::format("standard input:{}: {}", number, input.error().message()));
+        return exit_usage;
       }
       bench_->style().width = terminal_width();
       if (input->event == LineEditor::Event::end) break;

@@ -16,6 +16,7 @@
 #include "interrupt.h"
 #include "lab/source.h"
 #include "lab/text.h"
+#include "stream.h"
 
 namespace isolde::shell {
 namespace {
@@ -139,3 +140,4 @@ static int run(int argc, const char* const* argv) {
 }  // namespace isolde::shell
 
 int main(int argc, char** argv) { return isolde::shell::run(argc, argv); }
+  occupy_standard_streams();

@@ -85,6 +85,15 @@ Result<bool> read_chunk(int fd, const std::string& name, std::string& buffer) {
 Descriptor::Descriptor(Descriptor&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), owned_(other.owned_) {}
 
+void occupy_standard_streams() noexcept {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // Opened for the wrong direction; the lowest free descriptor is this one.
+    [[maybe_unused]] const int opened =
+        ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
   if (this != &other) {
     (void)close();
@@ -211,11 +220,12 @@ Result<std::string> read_whole(const std::string& path, std::size_t limit) {
   if (!fd) return fd.error();
   std::string text;
   for (;;) {
-    auto more = read_chunk(fd->get(), path, text);
+    auto more = read_chunk(fd->get(), name, text);
     if (!more) return more.error();
     if (text.size() > limit) {
       return Error(ErrorCode::invalid_argument,
-                   fmt::format("{} is larger than {} bytes; that is no script", path, limit));
+                   fmt::format("{} is larger than {} bytes; that is no script", name, limit));
+  const std::string name = path == "-" ? "standard input" : path;
     }
     if (!*more) return text;
   }

@@ -10,6 +10,12 @@
 
 namespace isolde::shell {
 
+// Descriptors 0 to 2 that were closed at the start would be given to the next files that are
+// opened: a message on standard error might then be written into a database. This fills the gaps
+// with what fails to be read or written, as a closed stream does. To be called before anything is
+// opened.
+void occupy_standard_streams() noexcept;
+
 // A file descriptor that closes itself.
 class Descriptor {
  public:

@@ -448,3 +448,26 @@ BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
 }  // namespace isolde::shell
+BOOST_AUTO_TEST_CASE(closed_standard_streams_are_never_files_of_a_database) {
+  const Workshop workshop;
+  workshop.write("a.tsv", "key\tvalue\n");
+  BOOST_TEST(workshop.bash("isolde load a.db a.tsv <&- >&- 2>&-").code == 0);
+  BOOST_TEST(workshop.isolde({"dump", "a.db"}).out == "key\tvalue\n");
+  for (const std::string command : {"dump a.db", "stat a.db", "verify a.db", "run lost-update"}) {
+    const Finished finished = workshop.bash("isolde " + command + " >&-");
+    BOOST_TEST_CONTEXT(command << " said: " << finished.err) {
+      BOOST_TEST(finished.code == 1);
+      BOOST_TEST(says(finished, "cannot write"));
+      BOOST_TEST(says(finished, "standard output"));
+    }
+  }
+  for (const std::string command : {"", "run -", "load b.db", "check -"}) {
+    const Finished finished = workshop.bash("timeout 60 isolde " + command + " <&-");
+    BOOST_TEST_CONTEXT(command << " said: " << finished.err) {
+      BOOST_TEST(finished.code == 2);
+      BOOST_TEST(says(finished, "cannot read standard input"));
+    }
+  }
+  BOOST_TEST(!workshop.has("b.db"));
+}
+
