@@ -19,6 +19,9 @@ void append_hex(char c, std::string& out) {
 
 bool is_plain(char c) { return c >= 0x20 && c < 0x7f; }
 
+// In front of a file it would be passed over when that is read again, and nobody sees it elsewhere.
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
 class TsvWriter final : public RecordWriter {
  public:
   void write(std::string_view key, std::string_view value, std::string& out) override {
@@ -37,6 +40,12 @@ class TsvWriter final : public RecordWriter {
         out += c == '\t' ? "\\t" : c == '\n' ? "\\n" : "\\\\";
       } else if (is_plain(c)) {
         out += c;
+      } else if (bytes.starts_with(byte_order_mark)) {
+        for (const char byte : byte_order_mark) {
+          out += "\\x";
+          append_hex(byte, out);
+        }
+        length = byte_order_mark.size();
       } else if (length = lab::utf8_length(bytes); length > 1) {
         out += bytes.substr(0, length);
       } else {

@@ -22,6 +22,9 @@ constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
 // A value of 16 MiB takes at most four times that in an escaped form; no record is longer.
 constexpr std::size_t longest_line = std::size_t{80} << 20;
 
+// What some editors write in front of UTF-8. It says how to read the bytes, and is none of them.
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
 Error system_failure(std::string_view doing, const std::string& name, int error) {
   const ErrorCode code = error == ENOSPC || error == EDQUOT  ? ErrorCode::disk_full
                          : error == EACCES || error == EPERM ? ErrorCode::permission_denied
@@ -130,6 +133,10 @@ Result<bool> LineInput::fill() {
 Result<std::optional<std::string_view>> LineInput::next() {
   for (;;) {
     const std::size_t end = buffer_.find('\n', searched_);
+    if (!begun_ && (end != std::string::npos || over_)) {
+      begun_ = true;
+      if (buffer_.starts_with(byte_order_mark)) at_ = searched_ = byte_order_mark.size();
+    }
     if (end != std::string::npos) {
       const std::string_view line = std::string_view(buffer_).substr(at_, end - at_);
       at_ = searched_ = end + 1;
@@ -227,7 +234,9 @@ Result<std::string> read_whole(const std::string& path, std::size_t limit) {
                    fmt::format("{} is larger than {} bytes; that is no script", name, limit));
   const std::string name = path == "-" ? "standard input" : path;
     }
-    if (!*more) return text;
+    if (*more) continue;
+    if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());
+    return text;
   }
 }
 

@@ -33,7 +33,7 @@ class Descriptor {
   bool owned_;
 };
 
-// Lines of a file, or of standard input ("-").
+// Lines of a file, or of standard input ("-"); a byte order mark in front is passed over.
 class LineInput {
  public:
   // Errors: io_error, permission_denied.
@@ -54,6 +54,7 @@ class LineInput {
   std::string buffer_;
   std::size_t at_ = 0;        // begin of the next line
   std::size_t searched_ = 0;  // no newline from at_ up to here
+  bool begun_ = false;
   bool over_ = false;
 };
 
@@ -86,7 +87,8 @@ class Output {
   std::string buffer_;
 };
 
-// The whole of a small file or of standard input, at most `limit` bytes. Errors: io_error,
+// The whole of a small file or of standard input, at most `limit` bytes; a byte order mark in front
+// is passed over. Errors: io_error,
 // permission_denied, invalid_argument (too large), cancelled.
 Result<std::string> read_whole(const std::string& path, std::size_t limit);
 

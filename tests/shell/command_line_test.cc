@@ -371,6 +371,19 @@ BOOST_AUTO_TEST_CASE(color_comes_only_where_it_is_wanted) {
   BOOST_TEST(!colored("NO_COLOR=1 TERM=xterm " + in_terminal));
 }
 
+BOOST_AUTO_TEST_CASE(scripts_and_histories_may_begin_with_a_byte_order_mark) {
+  const Workshop workshop;
+  const std::string mark = "\xef\xbb\xbf";
+  workshop.write("a.iso", mark + "setup\n  put x 1\nsession A\n  a1: get x => 1\n");
+  BOOST_TEST(workshop.isolde({"run", "a.iso"}).code == 0);
+  workshop.write("a.jsonl", mark + "{\"event\":\"begin\",\"txn\":1}\n");
+  BOOST_TEST(workshop.isolde({"check", "a.jsonl"}).code == 0);
+  workshop.write("lines", mark + "put x 1\n");
+  const Finished shell = workshop.isolde({}, mark + "source lines\nget x\n");
+  BOOST_TEST(shell.code == 0);
+  BOOST_TEST(last_line(shell.out) == "A: 1");
+}
+
 BOOST_AUTO_TEST_CASE(scripts_play_on_real_data_without_touching_it) {
   const Workshop workshop;
   const std::string packages = "bash\t9.9\nlibc6\t2.36\nlibz\t1.3\nzsh\t5\n";

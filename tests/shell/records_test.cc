@@ -55,6 +55,7 @@ Records binary_records(std::uint64_t seed, std::size_t count) {
                   {" ", " leading and trailing "},
                   {"\\x41", "\\\\t\\n"},
                   {"del\x7f", "\x1b[31m"},
+                  {"\xef\xbb\xbf mark", "mark \xef\xbb\xbf"},
                   {std::string(511, 'k'), std::string(100'000, 'v')}};
   for (std::size_t i = 0; i < count; ++i) {
     std::string key(1 + random() % 40, '\0');
@@ -263,6 +264,23 @@ BOOST_AUTO_TEST_CASE(standard_input_is_named_in_errors) {
   const Finished loaded = workshop.isolde({"load", "a.db"}, "a\t1\nb\n");
   BOOST_TEST(loaded.code == 2);
   BOOST_TEST(loaded.err.starts_with("isolde: standard input:2:2: "));
+}
+
+BOOST_AUTO_TEST_CASE(a_byte_order_mark_is_no_part_of_the_first_key) {
+  const std::string mark = "\xef\xbb\xbf";
+  const std::vector<std::pair<std::string, std::string>> inputs{
+      {"tsv", "a\t1"},
+      {"jsonl", "{\"key\": \"a\", \"value\": \"1\"}\n"},
+      {"mdb", "VERSION=3\nformat=print\ntype=btree\nHEADER=END\n a\n 1\nDATA=END\n"}};
+  const Workshop workshop;
+  for (const auto& [format, text] : inputs) {
+    const Finished loaded = workshop.isolde({"load", format + ".db", "--as", format}, mark + text);
+    BOOST_TEST(loaded.code == 0);
+    BOOST_TEST((contents(workshop, format + ".db", "default") == Records{{"a", "1"}}));
+  }
+  // One that belongs to a key is dumped so that it stays one.
+  fill(workshop, "marked.db", "default", {{mark + "a", "1"}});
+  BOOST_TEST(workshop.isolde({"dump", "marked.db"}).out == "\\xef\\xbb\\xbfa\t1\n");
 }
 
 BOOST_AUTO_TEST_CASE(a_header_line_of_no_meaning_is_mentioned) {
