@@ -58,8 +58,8 @@ class Lanes {
       : play_(play), playground_(playground), style_(style) {
     const std::size_t count = play.script->sessions.size();
     constexpr std::size_t narrowest = 10;
-    const std::size_t room = style.width - indent - gap * (count - 1);
-    width_ = std::max(narrowest, room / count);
+    const std::size_t taken = indent + gap * (count - 1);  // of many sessions, more than there is
+    width_ = std::max(narrowest, (style.width - std::min(style.width, taken)) / count);
   }
 
   std::string draw() const {

@@ -91,6 +91,17 @@ BOOST_AUTO_TEST_CASE(nothing_is_wider_than_the_terminal) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(more_sessions_than_there_are_columns_are_still_told) {
+  std::string crowd;
+  for (int i = 0; i < 200; ++i) {
+    const std::string number = std::to_string(i);
+    crowd.append("session S").append(number).append("\n  s").append(number).append(": get x\n");
+  }
+  const std::string shown = transcribed(crowd);
+  BOOST_TEST(shown.find("s199 get x") != std::string::npos);
+  BOOST_TEST(widest_line(shown) < 200 * 20);
+}
+
 BOOST_AUTO_TEST_CASE(color_adds_escapes_and_nothing_else) {
   const std::string plain = transcribed(three_sessions);
   std::string colored = transcribed(three_sessions, {}, {true, 80});
