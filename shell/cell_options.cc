@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <string_view>
 
@@ -31,6 +32,32 @@ std::vector<lab::Cell> cells_of(const CellOptions& options) {
   const auto wanted_locking = locking_from_name(options.locking);
   for (const Locking locking : lab::all_lockings) {
     for (const Isolation level : lab::all_levels) {
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
+  const std::string wanted = fmt::format("a whole number from {} to {}", least, most);
+  return {[=](const std::string& text) {
+            std::uint64_t number = 0;
+            const char* end = text.data() + text.size();
+            const auto [stopped, error] = std::from_chars(text.data(), end, number);
+            const bool whole = error == std::errc() && stopped == end;
+            return whole && number >= least && number <= most
+                       ? std::string()
+                       : fmt::format("'{}' is not {}", lab::printable(text), wanted);
+          },
+          fmt::format("in [{} - {}]", least, most)};
+}
+
+CLI::Validator number_between(double least, double most) {
+  const std::string wanted = fmt::format("a number from {} to {}", least, most);
+  return {[=](const std::string& text) {
+            double number = 0;
+            // Compared so that a NaN, which is in no order, is refused.
+            return CLI::detail::lexical_cast(text, number) && number >= least && number <= most
+                       ? std::string()
+                       : fmt::format("'{}' is not {}", lab::printable(text), wanted);
+          },
+          fmt::format("in [{} - {}]", least, most)};
+}
+
       if ((!wanted_level || level == *wanted_level) &&
           (!wanted_locking || locking == *wanted_locking)) {
         cells.push_back({level, locking});

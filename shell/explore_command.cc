@@ -200,8 +200,9 @@ void add_explore_command(CLI::App& app, Invocation& invocation) {
                    fmt::format("Runs in one cell; where more are needed, so many orders are drawn "
                                "instead; default: {}",
                                options->limit))
-      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32));
-  command->add_option("--seed", options->seed, "Of the drawing; default: a new one each time");
+      ->check(whole_number(1, std::uint64_t{1} << 32));
+  command->add_option("--seed", options->seed, "Of the drawing; default: a new one each time")
+      ->check(whole_number());
   command->footer("Example: isolde explore write-skew --level rr");
   command->callback(
       [options, &invocation] { invocation.run = [options] { return Explore(*options).run(); }; });

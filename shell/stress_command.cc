@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cell_options.h"
 #include "commands.h"
 #include "exit_code.h"
 #include "interrupt.h"
@@ -23,7 +24,7 @@ namespace {
 
 struct StressCommandOptions {
   double minutes = 1;
-  std::uint64_t seed = 0;
+  std::optional<std::uint64_t> seed;
   std::string workload = "all";
   std::string mode = "both";
   std::string output = "stress-failure.iso";
@@ -44,7 +45,7 @@ class StressCommand {
 
   int run() {
     lab::StressOptions stress;
-    stress.seed = options_.seed != 0 ? options_.seed : std::random_device{}();
+    stress.seed = options_.seed ? *options_.seed : std::random_device{}();
     stress.time = std::chrono::milliseconds(static_cast<std::int64_t>(options_.minutes * 60'000));
     stress.mode = mode_of(options_.mode);
     lab::Progress progress(progress_target());
@@ -129,9 +130,11 @@ void add_stress_command(CLI::App& app, Invocation& invocation) {
       "stress", "Random transactions, recorded and checked, until something goes wrong");
   auto options = std::make_shared<StressCommandOptions>();
   command->add_option("--minutes", options->minutes, "How long (default: 1)")
-      ->check(CLI::Range(0.001, 1e6));
-  command->add_option("--seed", options->seed,
-                      "The same seed plays the same drafts (default: a new one each time)");
+      ->check(number_between(0.001, 1e6));
+  command
+      ->add_option("--seed", options->seed,
+                   "The same seed plays the same drafts (default: a new one each time)")
+      ->check(whole_number());
   std::vector<std::string> names{"all"};
   for (const lab::Workload workload : lab::all_workloads) names.emplace_back(lab::name(workload));
   command
