@@ -57,6 +57,12 @@ void catch_interrupts() {
   // No SA_RESTART: a read that waits for the terminal must return for the flag to be seen.
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+  struct sigaction inherited {};
+  ::sigaction(SIGHUP, nullptr, &inherited);
+  if (inherited.sa_handler != SIG_IGN) ::sigaction(SIGHUP, &action, nullptr);  // else: nohup
+  // A file that would outgrow its limit (ulimit -f) is then an error of the write, as on a full
+  // disk.
+  ::signal(SIGXFSZ, SIG_IGN);
   action.sa_handler = note_broken_pipe;
   ::sigaction(SIGPIPE, &action, nullptr);
 }

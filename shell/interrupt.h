@@ -1,11 +1,11 @@
-// Ctrl-C and SIGTERM, so that temporary databases and half-written files do not stay behind.
+// Ctrl-C, SIGTERM, a terminal that closes: temporary and half-written files must not stay behind.
 #pragma once
 
 namespace isolde::shell {
 
-// From now on a first SIGINT or SIGTERM is only noted, for the command to end in good order; a
-// second one ends the process at once. Likewise SIGPIPE, if it is standard output or error that
-// nobody reads any more; of any other pipe it leaves EPIPE to tell.
+// From now on a first SIGINT, SIGTERM or SIGHUP is only noted, for the command to end in order; a
+// second one ends the process at once. Likewise SIGPIPE, if nobody reads standard output or error
+// any more; of any other pipe it leaves EPIPE to tell, as SIGXFSZ does EFBIG.
 void catch_interrupts();
 // The command has nothing to tidy up: the next signal ends the process, with exit code 130.
 void die_on_interrupt();

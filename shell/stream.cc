@@ -26,7 +26,7 @@ constexpr std::size_t longest_line = std::size_t{80} << 20;
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
 Error system_failure(std::string_view doing, const std::string& name, int error) {
-  const ErrorCode code = error == ENOSPC || error == EDQUOT  ? ErrorCode::disk_full
+  const ErrorCode code = error == ENOSPC || error == EDQUOT || error == EFBIG ? ErrorCode::disk_full
                          : error == EACCES || error == EPERM ? ErrorCode::permission_denied
                                                              : ErrorCode::io_error;
   Evidence evidence;
@@ -85,9 +85,6 @@ Result<bool> read_chunk(int fd, const std::string& name, std::string& buffer) {
 
 }  // namespace
 
-Descriptor::Descriptor(Descriptor&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), owned_(other.owned_) {}
-
 void occupy_standard_streams() noexcept {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) >= 0) continue;
@@ -96,6 +93,9 @@ void occupy_standard_streams() noexcept {
         ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   }
 }
+
+Descriptor::Descriptor(Descriptor&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), owned_(other.owned_) {}
 
 Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
   if (this != &other) {
@@ -225,6 +225,7 @@ Result<void> Output::finish() {
 Result<std::string> read_whole(const std::string& path, std::size_t limit) {
   auto fd = open_input(path);
   if (!fd) return fd.error();
+  const std::string name = path == "-" ? "standard input" : path;
   std::string text;
   for (;;) {
     auto more = read_chunk(fd->get(), name, text);
@@ -232,7 +233,6 @@ Result<std::string> read_whole(const std::string& path, std::size_t limit) {
     if (text.size() > limit) {
       return Error(ErrorCode::invalid_argument,
                    fmt::format("{} is larger than {} bytes; that is no script", name, limit));
-  const std::string name = path == "-" ? "standard input" : path;
     }
     if (*more) continue;
     if (text.starts_with(byte_order_mark)) text.erase(0, byte_order_mark.size());

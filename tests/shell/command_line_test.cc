@@ -439,6 +439,20 @@ BOOST_AUTO_TEST_CASE(a_reader_that_has_seen_enough_ends_any_command_quietly) {
         "run no-such-script", "a.db < typed"}) {
     BOOST_TEST_CONTEXT(command) {
       const Finished unread = workshop.bash(
+BOOST_AUTO_TEST_CASE(a_limit_on_the_size_of_files_is_told_like_a_full_disk) {
+  const Workshop workshop;
+  workshop.isolde({"load", "a.db"}, "key\t" + std::string(500'000, 'v') + "\n");
+  for (const std::string command : {"load b.db a.tsv", "run lost-update", "dump a.db out.tsv"}) {
+    workshop.write("a.tsv", "a\t1\n");
+    const Finished finished = workshop.bash("ulimit -f 100; isolde " + command);
+    BOOST_TEST_CONTEXT(command << " said: " << finished.err) {
+      BOOST_TEST((finished.code == 1 || finished.code == 3));
+      BOOST_TEST(says(finished, "File too large"));
+    }
+  }
+  BOOST_TEST(!workshop.has("out.tsv"));
+}
+
           "mkfifo q; exec 3<>q; exec 4>q; exec 3>&-; rm q;"
           "isolde " +
           command + " >&4 2>&4");

@@ -243,6 +243,15 @@ int Terminal::exit_code() {
   constexpr int patience_ms = 60'000;
   while (read_some(patience_ms)) {
   }
+  return await_end();
+}
+
+int Terminal::hang_up() {
+  ::close(std::exchange(master_, -1));
+  return await_end();
+}
+
+int Terminal::await_end() {
   int status = 0;
   while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
   }

@@ -68,10 +68,13 @@ class Terminal {
   void expect_typed(const std::string& text);
   // Reads to the end; the exit code, or -signal.
   int exit_code();
+  // Closes the terminal, as its window would be; the exit code, or -signal.
+  int hang_up();
 
   const VirtualScreen& screen() const noexcept { return screen_; }
 
  private:
+  int await_end();
   bool read_some(int timeout_ms);
   [[noreturn]] void fail(const std::string& wanted) const;
 

@@ -238,6 +238,15 @@ BOOST_AUTO_TEST_CASE(colour_tells_sessions_apart_unless_it_is_unwanted) {
   BOOST_TEST(terminal.screen().colours() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(a_window_that_is_closed_leaves_no_temporary_database_behind) {
+  const Workshop workshop;
+  Terminal terminal(workshop);
+  terminal.enter("put x 1");
+  BOOST_TEST(workshop.bash("ls -d isolde-shell-*").code == 0);
+  BOOST_TEST(terminal.hang_up() > 0);  // it meets the signal first, or the end of its input
+  BOOST_TEST(workshop.bash("ls -d isolde-shell-*").code != 0);
+}
+
 BOOST_AUTO_TEST_CASE(what_was_typed_is_saved_and_plays) {
   const Workshop workshop;
   Terminal terminal(workshop);
