@@ -6,6 +6,9 @@
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
+#include <system_error>
+
+#include "lab/text.h"
 
 namespace isolde::shell {
 
@@ -19,19 +22,16 @@ void add_cell_options(CLI::App& command, CellOptions& options) {
       ->check(CLI::IsMember({"read-uncommitted", "read-committed", "repeatable-read",
                              "serializable", "ru", "rc", "rr", "ser", "snapshot", "all"}));
   command
-      .add_option("--locking", options.locking,
-                  fmt::format("optimistic, pessimistic, or all; default: {}", options.locking))
+      .add_option(
+          "--locking", options.locking,
+          options.locking.empty()
+              ? std::string("optimistic, pessimistic, or all")
+              : fmt::format("optimistic, pessimistic, or all; default: {}", options.locking))
       ->check(CLI::IsMember({"optimistic", "pessimistic", "all"}));
   command.add_option("--color", options.color, "auto (default), always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}));
 }
 
-std::vector<lab::Cell> cells_of(const CellOptions& options) {
-  std::vector<lab::Cell> cells;
-  const auto wanted_level = isolation_from_name(options.level);
-  const auto wanted_locking = locking_from_name(options.locking);
-  for (const Locking locking : lab::all_lockings) {
-    for (const Isolation level : lab::all_levels) {
 CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
   const std::string wanted = fmt::format("a whole number from {} to {}", least, most);
   return {[=](const std::string& text) {
@@ -58,6 +58,12 @@ CLI::Validator number_between(double least, double most) {
           fmt::format("in [{} - {}]", least, most)};
 }
 
+std::vector<lab::Cell> cells_of(const CellOptions& options) {
+  std::vector<lab::Cell> cells;
+  const auto wanted_level = isolation_from_name(options.level);
+  const auto wanted_locking = locking_from_name(options.locking);
+  for (const Locking locking : lab::all_lockings) {
+    for (const Isolation level : lab::all_levels) {
       if ((!wanted_level || level == *wanted_level) &&
           (!wanted_locking || locking == *wanted_locking)) {
         cells.push_back({level, locking});

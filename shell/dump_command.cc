@@ -34,18 +34,6 @@ std::uint64_t map_bytes_for(const Database& database) {
   return least + 4 * (stats.base_file_bytes + stats.version_bytes);
 }
 
-int complain_about_keyspace(const Database& database, const std::string& name) {
-  const std::vector<Keyspace> keyspaces = database.keyspaces();
-  std::vector<std::string> names;
-  names.reserve(keyspaces.size());
-  for (const Keyspace& keyspace : keyspaces) names.push_back(keyspace.name());
-  const std::vector<std::string_view> views(names.begin(), names.end());
-  complain(fmt::format("there is no keyspace {} in {}{}; it has: {}", lab::spelled(name),
-                       database.directory().string(), lab::did_you_mean(name, views),
-                       fmt::join(names, ", ")));
-  return exit_usage;
-}
-
 Result<std::uint64_t> write_records(Transaction& txn, const Keyspace& keyspace,
                                     RecordWriter& writer, Output& output) {
   std::string text;
@@ -96,7 +84,7 @@ int dump(const DumpOptions& options) {
   auto database = Database::open(options.directory, database_options);
   if (!database) return report_open(database.error(), options.directory);
   auto keyspace = database->find_keyspace(options.keyspace);
-  if (!keyspace) return complain_about_keyspace(*database, options.keyspace);
+  if (!keyspace) return report_unknown_keyspace(*database, options.keyspace);
   auto count = write_dump(*database, *keyspace, options);
   if (!count) {
     const int code = report(count.error(), fmt::format("dumping {}", options.directory));

@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <string>
+#include <vector>
 
 #include "interrupt.h"
+#include "lab/source.h"
+#include "lab/text.h"
 
 namespace isolde::shell {
 namespace {
@@ -52,6 +56,19 @@ int report(const Error& error, std::string_view context) {
 int report_open(const Error& error, std::string_view directory) {
   complain(fmt::format("cannot open {}: {}", directory, error.to_string()));
   return exit_database;
+}
+
+int report_unknown_keyspace(const Database& database, std::string_view name) {
+  std::vector<std::string> names;
+  for (const Keyspace& keyspace : database.keyspaces()) {
+    names.push_back(lab::spelled(keyspace.name()));
+  }
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  complain(fmt::format("there is no keyspace {} in {}{}; it has: {}", lab::spelled(name),
+                       lab::printable(database.directory().string()),
+                       lab::did_you_mean(name, views),
+                       names.empty() ? "none yet" : fmt::format("{}", fmt::join(names, ", "))));
+  return exit_usage;
 }
 
 }  // namespace isolde::shell

@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "isolde/database.h"
 #include "isolde/error.h"
 
 namespace isolde::shell {
@@ -20,5 +21,7 @@ void complain(std::string_view message);
 int report(const Error& error, std::string_view context);
 // The same for opening: whatever prevents it is exit_database.
 int report_open(const Error& error, std::string_view directory);
+// A keyspace that was named and is not there, with those that are.
+int report_unknown_keyspace(const Database& database, std::string_view name);
 
 }  // namespace isolde::shell

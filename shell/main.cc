@@ -84,18 +84,36 @@ bool complain_about_command(CLI::App& app, int argc, const char* const* argv) {
     if (name == word) return false;
   }
   const std::vector<std::string_view> views(names.begin(), names.end());
-  if (may_be_directory(argc, argv, views)) return false;
-  complain(
-      fmt::format("unknown command '{}'{}", lab::printable(word), lab::did_you_mean(word, views)));
+  // Commands of other programs. Taken for directories, they would leave databases of that name.
+  const bool foreign = word == "help" || word == "version";
+  std::error_code ignored;
+  if (foreign ? std::filesystem::exists(word, ignored) : may_be_directory(argc, argv, views)) {
+    return false;
+  }
+  complain(fmt::format(
+      "unknown command '{}'{}", lab::printable(word),
+      foreign ? fmt::format("; did you mean --{}?", word) : lab::did_you_mean(word, views)));
   std::fputs("`isolde --help` lists the commands.\n", stderr);
   return true;
+}
+
+// Mostly the quoted name of a variable that is not set; every command would take it for another.
+bool complain_about_empty(int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (argv[i][0] != '\0') continue;
+    complain(fmt::format("argument {} is empty, and names nothing", i));
+    return true;
+  }
+  return false;
 }
 
 int parse_and_run(int argc, const char* const* argv) {
   CLI::App app(description, "isolde");
   Invocation invocation;
   add_commands(app, invocation);
-  if (complain_about_command(app, argc, argv)) return exit_usage;
+  if (complain_about_empty(argc, argv) || complain_about_command(app, argc, argv)) {
+    return exit_usage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& wanted) {  // --help, --version
@@ -124,6 +142,7 @@ int guarded_main(int argc, const char* const* argv) {
 }  // namespace
 
 static int run(int argc, const char* const* argv) {
+  occupy_standard_streams();
   if (!plant_faults()) return exit_usage;
   catch_interrupts();
   const int code = guarded_main(argc, argv);
@@ -140,4 +159,3 @@ static int run(int argc, const char* const* argv) {
 }  // namespace isolde::shell
 
 int main(int argc, char** argv) { return isolde::shell::run(argc, argv); }
-  occupy_standard_streams();

@@ -98,7 +98,12 @@ class Run {
     std::optional<std::string> copy_of;
     if (!options_.keyspace.empty()) copy_of = options_.keyspace;
     auto playground = lab::Playground::inside(*database_, copy_of);
-    if (!playground) return report(playground.error(), options_.database);
+    if (!playground) {
+      if (playground.error().code() == ErrorCode::keyspace_not_found) {
+        return report_unknown_keyspace(*database_, options_.keyspace);
+      }
+      return report(playground.error(), options_.database);
+    }
     playground_ = std::move(*playground);
     return exit_ok;
   }

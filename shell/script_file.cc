@@ -11,6 +11,7 @@
 
 #include "exit_code.h"
 #include "lab/shipped_scripts.h"
+#include "lab/text.h"
 #include "stream.h"
 
 namespace isolde::shell {
@@ -35,11 +36,9 @@ std::optional<lab::ParsedScript> parsed_script(const std::string& file, int& cod
         return lab::parse_script(std::string(script.name), std::string(script.text));
       }
     }
-    const auto names = shipped_names();
-    complain(
-        fmt::format("there is no file {0}, and no script {0} ships with isolde{1}; those that "
-                    "do: {2}",
-                    file, lab::did_you_mean(file, names), fmt::join(names, ", ")));
+    complain(fmt::format("there is no file '{}', and no script of that name ships with isolde{}",
+                         lab::printable(file), lab::did_you_mean(file, shipped_names())));
+    std::fputs("`isolde demo` lists those that do.\n", stderr);
     code = exit_usage;
     return std::nullopt;
   }

@@ -43,6 +43,8 @@ BOOST_AUTO_TEST_CASE(wrong_usage_is_explained_with_exit_code_2) {
   const Workshop workshop;
   const std::vector<std::pair<std::vector<std::string>, std::string>> table{
       {{"lod"}, "unknown command 'lod'; did you mean load?"},
+      {{"help"}, "unknown command 'help'; did you mean --help?"},
+      {{"version"}, "unknown command 'version'; did you mean --version?"},
       {{"vreify", "some.db"}, "unknown command 'vreify'; did you mean verify?"},
       {{"some", "words"}, "unknown command 'some'"},
       {{"load"}, "DIR is required"},
@@ -58,6 +60,15 @@ BOOST_AUTO_TEST_CASE(wrong_usage_is_explained_with_exit_code_2) {
       {{"run", "dir/missing.iso"}, "cannot read dir/missing.iso"},
       {{"run", "."}, "Is a directory"},
       {{"run", "lost-update", "--keyspace", "x"}, "--database"},
+      {{"run", "lost\xff"}, "no file 'lost\xef\xbf\xbd'"},
+      {{"run", "lost-updat"}, "`isolde demo` lists those that do"},
+      {{"run", ""}, "argument 2 is empty"},
+      {{"demo", ""}, "argument 2 is empty"},
+      {{"load", "a.db", "-", "--keyspace", ""}, "argument 5 is empty"},
+      {{"stress", "--minutes", "nan"}, "--minutes: 'nan' is not a number"},
+      {{"stress", "--minutes", "0"}, "--minutes"},
+      {{"stress", "--minutes", "x"}, "--minutes"},
+      {{"stress", "--seed", "-1"}, "--seed"},
       {{"--unknown"}, "--unknown"},
   };
   for (const auto& [arguments, message] : table) {
@@ -144,6 +155,15 @@ BOOST_AUTO_TEST_CASE(stat_shows_keyspaces_in_text_and_json) {
 BOOST_AUTO_TEST_CASE(verify_accepts_what_is_sound_and_names_what_is_damaged) {
   const Workshop workshop;
   std::string input;
+BOOST_AUTO_TEST_CASE(a_script_is_told_which_keyspaces_it_could_begin_with) {
+  const Workshop workshop;
+  workshop.isolde({"load", "a.db", "-k", "apples"}, "a\t1\n");
+  const Finished run =
+      workshop.isolde({"run", "lost-update", "--database", "a.db", "--keyspace", "aples"});
+  BOOST_TEST(run.code == 2);
+  BOOST_TEST(says(run, "there is no keyspace aples in a.db; did you mean apples?; it has: apples"));
+}
+
   for (int i = 0; i < 5000; ++i) {
     input += "key" + std::to_string(i) + '\t' + std::string(100, 'v') + '\n';
   }
