@@ -14,6 +14,7 @@
 #include "exit_code.h"
 #include "interrupt.h"
 #include "isolde/database.h"
+#include "lab/json_pieces.h"
 #include "lab/text.h"
 
 namespace isolde::shell {
@@ -59,7 +60,7 @@ Json stat_json(const Database& database, const std::vector<KeyspaceSize>& sizes)
   const Stats stats = database.stats();
   Json keyspaces = Json::array();
   for (const KeyspaceSize& size : sizes) {
-    keyspaces.push_back(Json{{"name", lab::printable(size.name)},
+    keyspaces.push_back(Json{{"name", lab::bytes_json(size.name)},
                              {"keys", size.keys},
                              {"key_bytes", size.key_bytes},
                              {"value_bytes", size.value_bytes}});

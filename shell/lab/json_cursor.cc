@@ -29,7 +29,9 @@ void append_utf8(std::string& text, std::uint32_t code) {
 }
 
 std::string shown(char character) {
-  return fmt::format("'{}'", printable(std::string_view(&character, 1)));
+  const auto byte = static_cast<unsigned char>(character);
+  if (byte < 0x20 || byte >= 0x7f) return fmt::format("byte \\x{:02x}", byte);
+  return fmt::format("'{}'", character);
 }
 
 }  // namespace

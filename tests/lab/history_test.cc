@@ -88,6 +88,7 @@ BOOST_AUTO_TEST_CASE(malformed_json_is_refused_where_it_is) {
   BOOST_TEST(outcome(R"({"event":"beg)") == "1:10: this string does not end");
   BOOST_TEST(outcome(R"({"event":"\q"})") == "1:11: \\q means nothing in a string");
   BOOST_TEST(outcome(R"({"event":"\ud800"})") == "1:11: half a surrogate pair");
+  BOOST_TEST(outcome(begin_1 + "\xe9") == "2:1: expected '{', found byte \\xe9");
   BOOST_TEST(outcome(begin_1 + "[1]") == "2:1: expected '{', found '['");
   BOOST_TEST(outcome(begin_1 + R"({"event":"commit","txn":1} x)") ==
              "2:28: something follows the end of the object");

@@ -176,6 +176,9 @@ BOOST_AUTO_TEST_CASE(a_script_is_told_which_keyspaces_it_could_begin_with) {
       "f=$(ls -S a.db/* | head -1); size=$(stat -c %s $f);"
       "head -c $((size - 16384)) /dev/urandom |"
       " dd of=$f bs=4096 seek=4 conv=notrunc status=none; isolde verify a.db");
+  workshop.isolde({"load", "a.db", "-k", "\xff"}, "a\t1\n");
+  const Finished bytes = workshop.isolde({"stat", "a.db", "--format", "json"});
+  BOOST_TEST(nlohmann::json::parse(bytes.out).at("keyspaces").back().at("name").at("hex") == "ff");
   BOOST_TEST(damaged.code == 3);
   BOOST_TEST(says(damaged, "a.db"));
 }
