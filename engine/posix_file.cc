@@ -165,7 +165,14 @@ class PosixFileSystem final : public FileSystem {
         break;
       }
       struct stat status {};
-      if (::fstatat(::dirfd(stream), entry->d_name, &status, 0) == 0 && S_ISREG(status.st_mode)) {
+      if (::fstatat(::dirfd(stream), entry->d_name, &status, 0) != 0) {
+        // What has gone meanwhile was not there. What may not be looked at is: to leave it out
+        // would call a log lost that only its permissions hide.
+        if (errno == EACCES) {
+          failure = errno;
+          break;
+        }
+      } else if (S_ISREG(status.st_mode)) {
         names.emplace_back(entry->d_name);
       }
     }

@@ -120,6 +120,23 @@ BOOST_AUTO_TEST_CASE(a_database_that_cannot_be_opened_is_exit_code_3) {
   BOOST_TEST(!workshop.has("missing"));
 }
 
+BOOST_AUTO_TEST_CASE(a_log_that_may_not_be_read_is_not_called_damaged) {
+  const Workshop workshop;
+  workshop.isolde({"load", "a.db"}, "a\t1\n");
+  // Root may read everything, so it asks as somebody else, with a copy that this one can reach.
+  const std::string command =
+      "chmod 755 . a.db && chmod 644 a.db/log && "
+      "if ((EUID == 0)); then cp \"$(type -p isolde)\" ./copy && "
+      "setpriv --reuid=65534 --regid=65534 --clear-groups ./copy stat a.db; "
+      "else isolde stat a.db; fi";
+  const Finished finished = workshop.bash(command);
+  BOOST_TEST_CONTEXT("said: " << finished.err) {
+    BOOST_TEST(finished.code == 3);
+    BOOST_TEST(says(finished, "permission_denied: cannot list a.db/log"));
+  }
+  BOOST_TEST(workshop.bash("chmod 755 a.db/log").code == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_database_in_use_names_its_owner) {
   const Workshop workshop;
   auto database = Database::open(workshop.file("a.db"));
@@ -138,6 +155,15 @@ BOOST_AUTO_TEST_CASE(an_unknown_keyspace_is_told_with_those_there_are) {
   BOOST_TEST(says(finished, "did you mean accounts?; it has: accounts, default"));
 }
 
+BOOST_AUTO_TEST_CASE(a_script_is_told_which_keyspaces_it_could_begin_with) {
+  const Workshop workshop;
+  workshop.isolde({"load", "a.db", "-k", "apples"}, "a\t1\n");
+  const Finished run =
+      workshop.isolde({"run", "lost-update", "--database", "a.db", "--keyspace", "aples"});
+  BOOST_TEST(run.code == 2);
+  BOOST_TEST(says(run, "there is no keyspace aples in a.db; did you mean apples?; it has: apples"));
+}
+
 BOOST_AUTO_TEST_CASE(stat_shows_keyspaces_in_text_and_json) {
   const Workshop workshop;
   workshop.isolde({"load", "a.db", "-k", "accounts"}, "alice\t100\nbob\t50\n");
@@ -150,20 +176,14 @@ BOOST_AUTO_TEST_CASE(stat_shows_keyspaces_in_text_and_json) {
   BOOST_TEST(json.at("keyspaces")[0].at("keys") == 2);
   BOOST_TEST(json.at("keyspaces")[0].at("key_bytes") == 8);
   BOOST_TEST(json.at("keyspaces")[0].at("value_bytes") == 5);
+  workshop.isolde({"load", "a.db", "-k", "\xff"}, "a\t1\n");
+  const Finished bytes = workshop.isolde({"stat", "a.db", "--format", "json"});
+  BOOST_TEST(nlohmann::json::parse(bytes.out).at("keyspaces").back().at("name").at("hex") == "ff");
 }
 
 BOOST_AUTO_TEST_CASE(verify_accepts_what_is_sound_and_names_what_is_damaged) {
   const Workshop workshop;
   std::string input;
-BOOST_AUTO_TEST_CASE(a_script_is_told_which_keyspaces_it_could_begin_with) {
-  const Workshop workshop;
-  workshop.isolde({"load", "a.db", "-k", "apples"}, "a\t1\n");
-  const Finished run =
-      workshop.isolde({"run", "lost-update", "--database", "a.db", "--keyspace", "aples"});
-  BOOST_TEST(run.code == 2);
-  BOOST_TEST(says(run, "there is no keyspace aples in a.db; did you mean apples?; it has: apples"));
-}
-
   for (int i = 0; i < 5000; ++i) {
     input += "key" + std::to_string(i) + '\t' + std::string(100, 'v') + '\n';
   }
@@ -176,9 +196,6 @@ BOOST_AUTO_TEST_CASE(a_script_is_told_which_keyspaces_it_could_begin_with) {
       "f=$(ls -S a.db/* | head -1); size=$(stat -c %s $f);"
       "head -c $((size - 16384)) /dev/urandom |"
       " dd of=$f bs=4096 seek=4 conv=notrunc status=none; isolde verify a.db");
-  workshop.isolde({"load", "a.db", "-k", "\xff"}, "a\t1\n");
-  const Finished bytes = workshop.isolde({"stat", "a.db", "--format", "json"});
-  BOOST_TEST(nlohmann::json::parse(bytes.out).at("keyspaces").back().at("name").at("hex") == "ff");
   BOOST_TEST(damaged.code == 3);
   BOOST_TEST(says(damaged, "a.db"));
 }
@@ -354,6 +371,19 @@ BOOST_AUTO_TEST_CASE(garbage_for_a_script_is_an_error_and_no_crash) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(scripts_and_histories_may_begin_with_a_byte_order_mark) {
+  const Workshop workshop;
+  const std::string mark = "\xef\xbb\xbf";
+  workshop.write("a.iso", mark + "setup\n  put x 1\nsession A\n  a1: get x => 1\n");
+  BOOST_TEST(workshop.isolde({"run", "a.iso"}).code == 0);
+  workshop.write("a.jsonl", mark + "{\"event\":\"begin\",\"txn\":1}\n");
+  BOOST_TEST(workshop.isolde({"check", "a.jsonl"}).code == 0);
+  workshop.write("lines", mark + "put x 1\n");
+  const Finished shell = workshop.isolde({}, mark + "source lines\nget x\n");
+  BOOST_TEST(shell.code == 0);
+  BOOST_TEST(last_line(shell.out) == "A: 1");
+}
+
 BOOST_AUTO_TEST_CASE(a_setup_that_fails_is_the_scripts_fault) {
   const Workshop workshop;
   workshop.write("a.iso", "setup\n  put x one\n  add x 1\nsession A\n  a1: get x\n");
@@ -394,19 +424,6 @@ BOOST_AUTO_TEST_CASE(color_comes_only_where_it_is_wanted) {
   BOOST_TEST(!colored("NO_COLOR=1 TERM=xterm " + in_terminal));
 }
 
-BOOST_AUTO_TEST_CASE(scripts_and_histories_may_begin_with_a_byte_order_mark) {
-  const Workshop workshop;
-  const std::string mark = "\xef\xbb\xbf";
-  workshop.write("a.iso", mark + "setup\n  put x 1\nsession A\n  a1: get x => 1\n");
-  BOOST_TEST(workshop.isolde({"run", "a.iso"}).code == 0);
-  workshop.write("a.jsonl", mark + "{\"event\":\"begin\",\"txn\":1}\n");
-  BOOST_TEST(workshop.isolde({"check", "a.jsonl"}).code == 0);
-  workshop.write("lines", mark + "put x 1\n");
-  const Finished shell = workshop.isolde({}, mark + "source lines\nget x\n");
-  BOOST_TEST(shell.code == 0);
-  BOOST_TEST(last_line(shell.out) == "A: 1");
-}
-
 BOOST_AUTO_TEST_CASE(scripts_play_on_real_data_without_touching_it) {
   const Workshop workshop;
   const std::string packages = "bash\t9.9\nlibc6\t2.36\nlibz\t1.3\nzsh\t5\n";
@@ -420,6 +437,20 @@ BOOST_AUTO_TEST_CASE(scripts_play_on_real_data_without_touching_it) {
   const auto stat =
       nlohmann::json::parse(workshop.isolde({"stat", "a.db", "--format", "json"}).out);
   BOOST_TEST(stat.at("keyspaces").size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_limit_on_the_size_of_files_is_told_like_a_full_disk) {
+  const Workshop workshop;
+  workshop.isolde({"load", "a.db"}, "key\t" + std::string(500'000, 'v') + "\n");
+  for (const std::string command : {"load b.db a.tsv", "run lost-update", "dump a.db out.tsv"}) {
+    workshop.write("a.tsv", "a\t1\n");
+    const Finished finished = workshop.bash("ulimit -f 100; isolde " + command);
+    BOOST_TEST_CONTEXT(command << " said: " << finished.err) {
+      BOOST_TEST((finished.code == 1 || finished.code == 3));
+      BOOST_TEST(says(finished, "File too large"));
+    }
+  }
+  BOOST_TEST(!workshop.has("out.tsv"));
 }
 
 BOOST_AUTO_TEST_CASE(an_interrupted_load_loads_nothing_and_ends_with_130) {
@@ -446,58 +477,6 @@ BOOST_AUTO_TEST_CASE(output_that_cannot_be_written_is_told) {
 }
 
 // As any other command of Unix: it has died of SIGPIPE, without a word, and leaves nothing behind.
-BOOST_AUTO_TEST_CASE(a_reader_that_has_seen_enough_ends_any_command_quietly) {
-  const Workshop workshop;
-  std::string records;
-  for (int i = 0; i < 20'000; ++i) records += "key" + std::to_string(i) + "\t1\n";
-  workshop.write("in.tsv", records);
-  BOOST_TEST(workshop.isolde({"load", "a.db", "in.tsv"}).code == 0);
-  std::string typed = "put x 1\n";
-  for (int i = 0; i < 20'000; ++i) typed += "get x\n";
-  workshop.write("typed", typed + "put x 2\n");
-  // The first reader is gone before anything is written, the second one goes while much is.
-  for (const std::string command :
-       {"--help", "demo", "demo write-skew", "matrix --level ru --locking optimistic",
-        "run lost-update --level all", "stat a.db", "verify a.db", "dump a.db",
-        "run no-such-script", "a.db < typed"}) {
-    BOOST_TEST_CONTEXT(command) {
-      const Finished unread = workshop.bash(
-BOOST_AUTO_TEST_CASE(a_limit_on_the_size_of_files_is_told_like_a_full_disk) {
-  const Workshop workshop;
-  workshop.isolde({"load", "a.db"}, "key\t" + std::string(500'000, 'v') + "\n");
-  for (const std::string command : {"load b.db a.tsv", "run lost-update", "dump a.db out.tsv"}) {
-    workshop.write("a.tsv", "a\t1\n");
-    const Finished finished = workshop.bash("ulimit -f 100; isolde " + command);
-    BOOST_TEST_CONTEXT(command << " said: " << finished.err) {
-      BOOST_TEST((finished.code == 1 || finished.code == 3));
-      BOOST_TEST(says(finished, "File too large"));
-    }
-  }
-  BOOST_TEST(!workshop.has("out.tsv"));
-}
-
-          "mkfifo q; exec 3<>q; exec 4>q; exec 3>&-; rm q;"
-          "isolde " +
-          command + " >&4 2>&4");
-      BOOST_TEST((unread.code == 128 + SIGPIPE), unread.code);
-      const Finished seen =
-          workshop.bash("isolde " + command + " 2>errors | head -1; exit ${PIPESTATUS[0]}");
-      BOOST_TEST((seen.code == 128 + SIGPIPE || (seen.code <= 2)), seen.code);
-      if (seen.code == 128 + SIGPIPE) BOOST_TEST(workshop.read("errors") == "");
-    }
-  }
-  BOOST_TEST(workshop.bash("ls | grep isolde-").out == "");
-  // What had been read in advance of the reader's end is not executed behind it.
-  BOOST_TEST(workshop.isolde({"a.db"}, "get x\n").out == "A: 1\n");
-  BOOST_TEST(workshop.bash("isolde dump a.db 2>errors | head -1; exit ${PIPESTATUS[0]}").code ==
-             128 + SIGPIPE);
-  BOOST_TEST(workshop.read("errors") == "");
-}
-
-BOOST_AUTO_TEST_SUITE_END()
-
-}  // namespace
-}  // namespace isolde::shell
 BOOST_AUTO_TEST_CASE(closed_standard_streams_are_never_files_of_a_database) {
   const Workshop workshop;
   workshop.write("a.tsv", "key\tvalue\n");
@@ -521,3 +500,41 @@ BOOST_AUTO_TEST_CASE(closed_standard_streams_are_never_files_of_a_database) {
   BOOST_TEST(!workshop.has("b.db"));
 }
 
+BOOST_AUTO_TEST_CASE(a_reader_that_has_seen_enough_ends_any_command_quietly) {
+  const Workshop workshop;
+  std::string records;
+  for (int i = 0; i < 20'000; ++i) records += "key" + std::to_string(i) + "\t1\n";
+  workshop.write("in.tsv", records);
+  BOOST_TEST(workshop.isolde({"load", "a.db", "in.tsv"}).code == 0);
+  std::string typed = "put x 1\n";
+  for (int i = 0; i < 20'000; ++i) typed += "get x\n";
+  workshop.write("typed", typed + "put x 2\n");
+  // The first reader is gone before anything is written, the second one goes while much is.
+  for (const std::string command :
+       {"--help", "demo", "demo write-skew", "matrix --level ru --locking optimistic",
+        "run lost-update --level all", "stat a.db", "verify a.db", "dump a.db",
+        "run no-such-script", "a.db < typed"}) {
+    BOOST_TEST_CONTEXT(command) {
+      const Finished unread = workshop.bash(
+          "mkfifo q; exec 3<>q; exec 4>q; exec 3>&-; rm q;"
+          "isolde " +
+          command + " >&4 2>&4");
+      BOOST_TEST((unread.code == 128 + SIGPIPE), unread.code);
+      const Finished seen =
+          workshop.bash("isolde " + command + " 2>errors | head -1; exit ${PIPESTATUS[0]}");
+      BOOST_TEST((seen.code == 128 + SIGPIPE || (seen.code <= 2)), seen.code);
+      if (seen.code == 128 + SIGPIPE) BOOST_TEST(workshop.read("errors") == "");
+    }
+  }
+  BOOST_TEST(workshop.bash("ls | grep isolde-").out == "");
+  // What had been read in advance of the reader's end is not executed behind it.
+  BOOST_TEST(workshop.isolde({"a.db"}, "get x\n").out == "A: 1\n");
+  BOOST_TEST(workshop.bash("isolde dump a.db 2>errors | head -1; exit ${PIPESTATUS[0]}").code ==
+             128 + SIGPIPE);
+  BOOST_TEST(workshop.read("errors") == "");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+}  // namespace
+}  // namespace isolde::shell
