@@ -50,8 +50,9 @@ std::string heading(const Exploration& run) {
     for (const std::size_t schedule : run.extent.schedules) numbers.push_back(schedule + 1);
     which = fmt::format(", the steps of schedule {}", fmt::join(numbers, ", "));
   }
-  return fmt::format("{}{}: steps of {}: {} interleavings\n", script.source.name(), which,
-                     fmt::join(parts, ", "), number(run.interleavings));
+  return fmt::format("{}{}: steps of {}: {} interleaving{}\n", script.source.name(), which,
+                     fmt::join(parts, ", "), number(run.interleavings),
+                     run.interleavings == 1 ? "" : "s");
 }
 
 std::string counts_table(const std::vector<const Explored*>& cells) {
