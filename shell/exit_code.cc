@@ -59,10 +59,10 @@ int report_open(const Error& error, std::string_view directory) {
 }
 
 int report_unknown_keyspace(const Database& database, std::string_view name) {
+  const std::vector<Keyspace> keyspaces = database.keyspaces();
   std::vector<std::string> names;
-  for (const Keyspace& keyspace : database.keyspaces()) {
-    names.push_back(lab::spelled(keyspace.name()));
-  }
+  names.reserve(keyspaces.size());
+  for (const Keyspace& keyspace : keyspaces) names.push_back(lab::spelled(keyspace.name()));
   const std::vector<std::string_view> views(names.begin(), names.end());
   complain(fmt::format("there is no keyspace {} in {}{}; it has: {}", lab::spelled(name),
                        lab::printable(database.directory().string()),
