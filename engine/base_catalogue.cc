@@ -77,7 +77,7 @@ Result<void> read_names(MDB_txn* transaction, MDB_dbi meta, const std::filesyste
     if (record.substr(0, name_prefix.size()) != name_prefix) break;
     const std::string_view name = record.substr(name_prefix.size());
     const std::optional<NamedDatabase> named = decode_named(from_lmdb(value));
-    if (!named || bad_keyspace_name(name)) {
+    if (!named || bad_keyspace_name(name) || named->id >= catalogue.next_keyspace_id) {
       return corrupt_base(
           "the catalogue's record of keyspace " + isolde::quoted(name) + " is malformed", file);
     }
@@ -111,6 +111,9 @@ Result<Catalogue> read_catalogue(MDB_txn* transaction, MDB_dbi meta,
   if (!stamp) return stamp.error();
   const auto next = read_number<std::uint32_t>(transaction, meta, next_key, file);
   if (!next) return next.error();
+  if (*next > max_keyspace_ids) {
+    return corrupt_base("its catalogue has no valid record '" + std::string(next_key) + "'", file);
+  }
 
   Catalogue catalogue;
   catalogue.database_id = *identity;

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/commit_record.h"
 #include "engine/lmdb_error.h"
 #include "isolde/result.h"
 #include "isolde/types.h"

@@ -13,6 +13,9 @@
 
 namespace isolde::engine {
 
+// Keyspaces ever made in one database: ids are not used twice.
+inline constexpr std::uint32_t max_keyspace_ids = 1U << 20;
+
 enum class ChangeKind : std::uint8_t { put = 1, erase = 2, create_keyspace = 3, drop_keyspace = 4 };
 
 // One change of a commit. Views point into the entry.

@@ -40,7 +40,7 @@ struct KeyspaceState {
 // Invariants (K1): ids are never reused, a state is never freed, names map to ids.
 class Catalog {
  public:
-  static constexpr std::uint32_t max_ids = 1u << 20;  // keyspaces ever made in one database
+  static constexpr std::uint32_t max_ids = engine::max_keyspace_ids;
 
   ~Catalog();
 

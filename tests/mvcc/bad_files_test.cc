@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -474,6 +475,31 @@ BOOST_AUTO_TEST_CASE(random_damage_of_the_log_is_told_or_reaches_into_its_last_c
       DatabaseInternals::abandon(std::move(*db));
     }
     BOOST_TEST(told > 0u);
+  }
+}
+
+// Ids are places in a table: a wild one must not be looked for there.
+BOOST_AUTO_TEST_CASE(a_keyspace_whose_id_was_never_given_out_is_damage) {
+  const Specimen specimen;
+  const std::string base = read_file(specimen.base());
+  for (const char* record : {"name/default", "next"}) {
+    const std::size_t id_at = record == std::string_view("next") ? 0 : 1;  // behind its kind
+    std::string damaged = base;
+    std::size_t found = 0;
+    for (std::size_t at = base.find(record); at != std::string::npos;
+         at = base.find(record, at + 1)) {
+      const std::size_t id = at + std::strlen(record) + id_at;
+      if (id + 4 > base.size() || base.substr(id + 2, 2) != std::string(2, '\0')) continue;
+      damaged.replace(id, 4, "\xff\xff\xff\xfe");
+      ++found;
+    }
+    BOOST_REQUIRE(found > 0u);
+    write_file(specimen.base(), damaged);
+    const auto db = Database::open(specimen.path(), Specimen::options());
+    BOOST_REQUIRE(!db);
+    BOOST_TEST(db.error().code() == ErrorCode::corruption);
+    BOOST_TEST(db.error().message().find(id_at == 0 ? "next" : "default") != std::string::npos,
+               db.error().message());
   }
 }
 
