@@ -6,25 +6,15 @@ set -euo pipefail
 program=$1
 most_percent=125  # of the fewest
 
-command -v valgrind >/dev/null || {
-  echo "no valgrind: the instructions were not counted"
-  exit 77
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-valgrind --tool=callgrind --callgrind-out-file="$work/counts" \
-  --toggle-collect='isolde::mvcc::CommitPipeline::commit*' \
-  --dump-before='isolde::bench::finish_path*' "$program" growth >"$work/paths" 2>"$work/valgrind" || {
-  cat "$work/valgrind" >&2
-  echo "growth_test: the program failed under valgrind" >&2
-  exit 1
-}
+# shellcheck source=bench/callgrind.sh
+source "$(dirname "${BASH_SOURCE[0]}")/callgrind.sh"
+count_instructions 'isolde::mvcc::CommitPipeline::commit*' "$program" growth
 
 number=0 fewest=0 most=0
 while read -r what times; do
   number=$((number + 1))
   [[ $what != between ]] || continue
-  total=$(sed -nE 's/^(summary|totals): ([0-9]+).*/\2/p' "$work/counts.$number" | head -n 1)
+  total=$(total_of "$number")
   if ((${total:-0} < 100 * times)); then
     echo "growth_test: nothing was counted for $what" >&2
     exit 1

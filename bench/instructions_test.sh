@@ -4,28 +4,16 @@
 set -euo pipefail
 program=$1 budgets=$2
 
-command -v valgrind >/dev/null || {
-  echo "no valgrind: the instructions were not counted"
-  exit 77
-}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-# Collects inside the hot paths only, and writes a file of counts at the end of each.
-valgrind --tool=callgrind --callgrind-out-file="$work/counts" \
-  --toggle-collect='isolde::bench::hot_path_*' --dump-before='isolde::bench::finish_path*' \
-  "$program" >"$work/paths" 2>"$work/valgrind" || {
-  cat "$work/valgrind" >&2
-  echo "instructions_test: the program failed under valgrind" >&2
-  exit 1
-}
+# shellcheck source=bench/callgrind.sh
+source "$(dirname "${BASH_SOURCE[0]}")/callgrind.sh"
+count_instructions 'isolde::bench::hot_path_*' "$program"
 
 over=0 number=0
 printf '%-20s %12s %10s %10s\n' path instructions budget ''
 while read -r line; do
   number=$((number + 1))
   path=${line% *} times=${line##* }
-  total=$(sed -nE 's/^(summary|totals): ([0-9]+).*/\2/p' "$work/counts.$number" | head -n 1)
+  total=$(total_of "$number")
   budget=$(sed -nE "s/^${path//+/\\+}: ([0-9]+)$/\1/p" "$budgets")
   [[ -n $total && -n $budget ]] || {
     echo "instructions_test: $path has no count or no budget" >&2
