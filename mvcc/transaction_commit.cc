@@ -8,6 +8,7 @@
 #include "engine/yield_point.h"
 #include "mvcc/database_core.h"
 #include "mvcc/observer_list.h"
+#include "mvcc/operation.h"
 #include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
 

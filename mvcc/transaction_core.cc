@@ -8,6 +8,7 @@
 #include "mvcc/cursor_core.h"
 #include "mvcc/database_core.h"
 #include "mvcc/observer_list.h"
+#include "mvcc/operation.h"
 #include "mvcc/refusals.h"
 
 namespace isolde::mvcc {
@@ -175,7 +176,7 @@ void TransactionCore::tell_events() {
     if (const auto* note = std::get_if<ReadNote>(&event)) {
       tell_of(*note, bytes);
     } else {
-      const Call& call = std::get<Call>(event);
+      const EventCall& call = std::get<EventCall>(event);
       tell([&](Observer& observer) { call(observer, event_self()); });
     }
   }

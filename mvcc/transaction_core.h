@@ -4,13 +4,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "isolde/observer.h"
@@ -20,6 +18,7 @@
 #include "isolde/transaction.h"
 #include "mvcc/catalog.h"
 #include "mvcc/commit_pipeline.h"
+#include "mvcc/event.h"
 #include "mvcc/lock_owner.h"
 #include "mvcc/lock_table.h"
 #include "mvcc/merged_scan.h"
@@ -30,7 +29,7 @@ namespace isolde::mvcc {
 
 class CursorCore;
 class DatabaseCore;
-class Operation;
+class Operation;  // operation.h
 
 // The answer of one point read, while the slot is busy.
 struct Seen {
@@ -151,13 +150,6 @@ class TransactionCore {
   bool has_savepoint(Savepoint savepoint) const noexcept;
   // After a lookup: the error that ends the transaction if its answer can't be believed (R6).
   std::optional<Error> check_snapshot();
-  // What kind of read the observers are told of.
-  struct ReadKind {
-    ReadMode mode = ReadMode::plain;
-    bool tracked = true;
-    bool cursor = false;
-    bool before_write = false;
-  };
   struct ObservedScan {
     KeyRange range;
     std::size_t yielded = 0;
@@ -274,22 +266,8 @@ class TransactionCore {
   std::string scratch_;  // a sum, or another's private value, that the current read returns
   std::string dirty_;
   // Told to the observers once the slot is left; empty unless there are any.
-  // Reads are many: what they returned is kept in one string, and takes no memory of its own.
-  struct ReadNote {
-    KeyspaceId keyspace;
-    std::size_t at;  // the key in event_bytes_, the value behind it
-    std::size_t key_bytes;
-    std::optional<std::size_t> value_bytes;
-    TransactionId writer;
-    std::optional<std::uint64_t> commit;
-    std::uint64_t sequence;
-    ReadKind kind;
-    std::uint64_t snapshot;
-  };
   void tell_of(const ReadNote& note, std::string_view bytes);
   void tell_events();
-  using Call = std::function<void(Observer&, const EventTransaction&)>;
-  using Event = std::variant<ReadNote, Call>;
   std::string event_bytes_;
   std::vector<Event> events_;
   std::shared_ptr<const std::vector<std::shared_ptr<Observer>>> observers_;
@@ -302,30 +280,6 @@ class TransactionCore {
   std::vector<Mark> savepoints_;
   std::uint64_t savepoint_serial_ = 0;
   std::uint64_t last_write_sequence_ = 0;
-};
-
-// One operation: enters the slot, and leaves it at the end of its scope.
-class Operation {
- public:
-  explicit Operation(TransactionCore& transaction) noexcept
-      : transaction_(transaction), entered_(enter(transaction)) {}
-  Operation(const Operation&) = delete;
-  Operation& operator=(const Operation&) = delete;
-  ~Operation() {
-    if (entered_) transaction_.leave_operation();
-  }
-  // Why it may not go on, if so.
-  std::optional<Error> refusal() const;
-  // The same for what may be done whether or not somebody wants the transaction to end.
-  std::optional<Error> refusal_but_for_doom() const;
-  // Lets the slot go for a wait, and takes it again.
-  void suspend() noexcept;
-  void resume() noexcept;
-
- private:
-  static bool enter(TransactionCore& transaction) noexcept;
-  TransactionCore& transaction_;
-  bool entered_;
 };
 
 }  // namespace isolde::mvcc

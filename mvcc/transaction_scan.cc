@@ -4,6 +4,7 @@
 
 #include "mvcc/cursor_core.h"
 #include "mvcc/database_core.h"
+#include "mvcc/operation.h"
 #include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "mvcc/database_core.h"
+#include "mvcc/operation.h"
 #include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
 

@@ -66,6 +66,7 @@ class SwiftPlayground final : public Playground {
   std::string script_name(std::string_view database_name) const override {
     return std::string(database_name);
   }
+  Error told(const Error& error) const override { return directory_.seen_from_here(error); }
 
   Result<State> state() override {
     State state;

@@ -64,6 +64,20 @@ void TemporaryDirectory::remove() noexcept {
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
+Error TemporaryDirectory::seen_from_here(const Error& error) const {
+  const std::string prefix = path_.string() + '/';
+  const auto without_prefix = [&prefix](std::string text) {
+    for (std::size_t at = text.find(prefix); at != std::string::npos; at = text.find(prefix, at)) {
+      text.erase(at, prefix.size());
+    }
+    return text;
+  };
+  if (error.message().find(prefix) == std::string::npos) return error;
+  Evidence evidence = error.evidence();
+  if (evidence.file) evidence.file = without_prefix(std::move(*evidence.file));
+  return {error.code(), without_prefix(error.message()), std::move(evidence)};
+}
+
 namespace {
 
 Result<void> read_keyspace(Database& database, const Keyspace& keyspace, const std::string& name,
@@ -112,6 +126,7 @@ class TemporaryPlayground final : public Playground {
   std::string script_name(std::string_view database_name) const override {
     return std::string(database_name);
   }
+  Error told(const Error& error) const override { return directory_->seen_from_here(error); }
 
   Result<State> state() override {
     State state;

@@ -24,6 +24,9 @@ class TemporaryDirectory {
   ~TemporaryDirectory();
 
   const std::filesystem::path& path() const noexcept { return path_; }
+  // The error as every run tells it: its paths begin inside the directory, whose name is another
+  // each time.
+  Error seen_from_here(const Error& error) const;
 
  private:
   explicit TemporaryDirectory(std::filesystem::path path) : path_(std::move(path)) {}
@@ -51,6 +54,8 @@ class Playground {
   virtual Result<void> create(std::string_view name) = 0;
   // The script's name of a keyspace of the database, for evidence; its own name if it has none.
   virtual std::string script_name(std::string_view database_name) const = 0;
+  // An error of the database, as every run of the script tells it.
+  virtual Error told(const Error& error) const { return error; }
   // All that is committed now.
   virtual Result<State> state() = 0;
   // What was there before setup: empty, or a copy of real data. Shown only where it has changed.

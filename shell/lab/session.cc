@@ -176,6 +176,7 @@ Outcome Session::execute(const Command& command) {
   if (!*wanted) return Outcome::skip();
   Outcome outcome =
       std::visit([&](const auto& action) { return run(command, action); }, command.action);
+  if (outcome.error) outcome.error = stage_.playground.told(*outcome.error);
   if (stage_.turns != nullptr) stage_.turns->pause();
   note_end(outcome);
   return outcome;

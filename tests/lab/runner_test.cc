@@ -452,6 +452,16 @@ BOOST_AUTO_TEST_CASE(a_temporary_database_is_gone_afterwards) {
   BOOST_TEST(!std::filesystem::exists(where.parent_path()));
 }
 
+BOOST_AUTO_TEST_CASE(an_error_of_the_disk_is_told_alike_in_each_run) {
+  const char* const script = "session A\n  a1: fail next-sync\n  a2: put x 1\n";
+  const Played first = played(script);
+  const Played second = played(script);
+  const Error& error = first.step("a2").outcome.error.value();
+  BOOST_TEST(bool(error.code() == ErrorCode::commit_outcome_unknown));
+  BOOST_TEST(error.message().find(" db/log") != std::string::npos, error.message());
+  BOOST_TEST(error.message() == second.step("a2").outcome.error.value().message());
+}
+
 std::vector<nlohmann::json> lines_of(const std::string& text) {
   std::vector<nlohmann::json> lines;
   std::istringstream stream(text);
