@@ -265,9 +265,9 @@ class TransactionCore {
   std::unique_ptr<RecentCommit> spare_recent_;  // for the next commit: one that the ring forgot
   std::string scratch_;  // a sum, or another's private value, that the current read returns
   std::string dirty_;
-  // Told to the observers once the slot is left; empty unless there are any.
   void tell_of(const ReadNote& note, std::string_view bytes);
   void tell_events();
+  // Told to the observers once the slot is left; empty unless there are any.
   std::string event_bytes_;
   std::vector<Event> events_;
   std::shared_ptr<const std::vector<std::shared_ptr<Observer>>> observers_;
