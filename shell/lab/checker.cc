@@ -119,7 +119,7 @@ class Judgement {
       verdict_.session_serializable = !strong_components(sessions).cyclic;
     }
     const auto all = [](const Dependency&) { return true; };
-    const DependenciesByPair by_pair(graph_);
+    DependenciesByPair by_pair(graph_);
     const bool complete =
         for_each_real_time_cycle(graph_, strict, joined, components, all, [&](const Cycle& cycle) {
           NamedCycle named{Phenomenon::stale_read, real_time_edges(graph_, by_pair, cycle)};

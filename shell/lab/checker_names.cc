@@ -228,15 +228,13 @@ NamedCycle named(const DependencyGraph& graph, const CycleEdges& edges, const Cy
   return Namer(graph, edges, cycle).name();
 }
 
-DependenciesByPair::DependenciesByPair(const DependencyGraph& graph)
-    : sorted_(graph.dependencies()) {
-  std::stable_sort(sorted_.begin(), sorted_.end(), [](const Dependency& a, const Dependency& b) {
-    return std::pair(a.from, a.to) < std::pair(b.from, b.to);
-  });
-}
-
-std::span<const Dependency> DependenciesByPair::between(std::uint32_t from,
-                                                        std::uint32_t to) const {
+std::span<const Dependency> DependenciesByPair::between(std::uint32_t from, std::uint32_t to) {
+  if (sorted_.empty()) {
+    sorted_ = graph_.dependencies();
+    std::stable_sort(sorted_.begin(), sorted_.end(), [](const Dependency& a, const Dependency& b) {
+      return std::pair(a.from, a.to) < std::pair(b.from, b.to);
+    });
+  }
   const auto is_before = [](const Dependency& dependency,
                             std::pair<std::uint32_t, std::uint32_t> pair) {
     return std::pair(dependency.from, dependency.to) < pair;
@@ -248,8 +246,8 @@ std::span<const Dependency> DependenciesByPair::between(std::uint32_t from,
   return {begin, end};
 }
 
-std::vector<Dependency> real_time_edges(const DependencyGraph& graph,
-                                        const DependenciesByPair& by_pair, const Cycle& cycle) {
+std::vector<Dependency> real_time_edges(const DependencyGraph& graph, DependenciesByPair& by_pair,
+                                        const Cycle& cycle) {
   const auto& transactions = graph.history().transactions;
   std::vector<Dependency> edges;
   edges.reserve(cycle.size());

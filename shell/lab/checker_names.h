@@ -22,21 +22,23 @@ struct NamedCycle {
 // The first name of the table in docs/checker.md that fits the cycle.
 NamedCycle named(const DependencyGraph& graph, const CycleEdges& edges, const Cycle& cycle);
 
-// Dependencies by who depends on whom, for who asks about many cycles. The graph must outlive it.
+// Dependencies by who depends on whom, for who asks about many cycles; sorted when first asked, for
+// most histories have none. The graph must outlive it. Not thread-safe.
 class DependenciesByPair {
  public:
-  explicit DependenciesByPair(const DependencyGraph& graph);
+  explicit DependenciesByPair(const DependencyGraph& graph) : graph_(graph) {}
   // In the order of the graph.
-  std::span<const Dependency> between(std::uint32_t from, std::uint32_t to) const;
+  std::span<const Dependency> between(std::uint32_t from, std::uint32_t to);
 
  private:
+  const DependencyGraph& graph_;
   std::vector<Dependency> sorted_;
 };
 
 // Edges that close a cycle with real time: dependencies where there are any, else the order in the
 // session, else that of real time.
-std::vector<Dependency> real_time_edges(const DependencyGraph& graph,
-                                        const DependenciesByPair& by_pair, const Cycle& cycle);
+std::vector<Dependency> real_time_edges(const DependencyGraph& graph, DependenciesByPair& by_pair,
+                                        const Cycle& cycle);
 // Whether such a cycle is a stale read: one that misses what had ended before its transaction
 // began. Other cycles with real time are anomalies only among serializable transactions, which
 // promise it.

@@ -47,7 +47,7 @@ class Promises {
     alone.of.resize(mixed.nodes);
     for (std::uint32_t i = 0; i < mixed.nodes; ++i) alone.of[i] = i;
     const auto counting = [this](const Dependency& edge) { return counts(edge); };
-    const DependenciesByPair by_pair(graph_);
+    DependenciesByPair by_pair(graph_);
     for_each_real_time_cycle(graph_, mixed, components, alone, counting, [&](const Cycle& cycle) {
       tell_cycle(by_pair, cycle);
       return broken.size() < most_;
@@ -94,7 +94,7 @@ class Promises {
   }
 
   // The cycle breaks the promise of the strictest transaction on it.
-  void tell_cycle(const DependenciesByPair& by_pair, const Cycle& cycle) {
+  void tell_cycle(DependenciesByPair& by_pair, const Cycle& cycle) {
     std::vector<Dependency> edges = real_time_edges(graph_, by_pair, cycle);
     const auto strictest = std::max_element(cycle.begin(), cycle.end(), [&](auto a, auto b) {
       return level_of(transactions_[a]) < level_of(transactions_[b]);
