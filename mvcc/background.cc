@@ -100,8 +100,15 @@ void Background::checkpoint_loop() {
       if (stopped_) break;
     }
     lock.unlock();
+    const std::uint64_t before = checkpointer_.stats().count.load();
     auto outcome = checkpointer_.run();
     checkpoint_asked_.store(false);
+    // What was committed meanwhile may be as much again, and whoever asked for another was not
+    // heard.
+    const bool has_advanced = checkpointer_.stats().count.load() != before;
+    if (has_advanced && log_.live_bytes() >= options_.checkpoint_log_bytes) {
+      checkpoint_asked_.store(true);
+    }
     wake_reclaimer();
     lock.lock();
     checkpoint_error_.reset();

@@ -266,4 +266,41 @@ BOOST_AUTO_TEST_CASE(the_log_is_given_back_by_checkpoints) {
   BOOST_TEST(db->stats().log_file_bytes <= largest + 2 * db.options().log_segment_bytes);
 }
 
+#ifdef ISOLDE_YIELD_POINTS
+// What a checkpoint does when it has just begun; only once.
+std::function<void()>& at_checkpoint() {
+  static std::function<void()> work;
+  return work;
+}
+
+void checkpoint_hook(const char* place) {
+  if (std::string_view(place).starts_with("blocked: ")) std::this_thread::yield();
+  if (std::string_view(place) != "checkpoint: registered") return;
+  if (const auto work = std::exchange(at_checkpoint(), nullptr)) work();
+}
+
+// Background  a checkpoint begins at commit 9
+// Writer      fills the log again, asks for a checkpoint: one is under way
+// Background  the checkpoint ends; nobody commits, and nobody asks, any more
+// The log would stay as full as it is. (It hangs here if nothing is done about it.)
+BOOST_AUTO_TEST_CASE(a_log_that_was_filled_during_a_checkpoint_is_carried_to_the_base_by_another) {
+  Options options = small_options();
+  options.background_work = true;
+  options.durability = Durability::none();
+  options.checkpoint_log_bytes = std::size_t{64} << 10;
+  TempDatabase db(options);
+  const auto fill = [&db](const std::string& prefix) {
+    for (int i = 0; i < 9; ++i) db.put(prefix + std::to_string(i), std::string(10'000, 'v'));
+  };
+  at_checkpoint() = [&fill] { fill("during"); };
+  yield_hook.store(&checkpoint_hook);
+  fill("before");
+  db.put("last", "asks for it");
+  while (db->stats().checkpoints < 1) std::this_thread::yield();
+  while (db->stats().log_live_bytes >= options.checkpoint_log_bytes) std::this_thread::yield();
+  yield_hook.store(nullptr);
+  BOOST_TEST(db->stats().checkpoints >= 2u);
+}
+#endif
+
 BOOST_AUTO_TEST_SUITE_END()
