@@ -102,10 +102,8 @@ class Assembly {
   }
 
   // The transaction whose version somebody read; it may be older than the recording.
-  std::uint32_t writer_of(const RecordedEvent& read) {
-    const RecordedEvent::Figures version = read.figures();
+  std::uint32_t writer_of(const RecordedEvent::Figures& version, bool committed) {
     std::uint32_t writer = builder_.find(place_of(version.writer));
-    const bool committed = !read.has(RecordedEvent::uncommitted);
     if (writer == no_index) {
       writer = added(version.writer);
       HistoryTransaction& added = builder_.transaction(writer);
@@ -148,8 +146,9 @@ class Assembly {
     if (seen.writer == event.transaction) {
       read.version = {index, std::max(writes_so_far_.count(index, key), 1U)};
     } else if (seen.writer != 0) {
-      read.version.writer = writer_of(event);
-      if (event.has(RecordedEvent::uncommitted)) {
+      const bool committed = !event.has(RecordedEvent::uncommitted);
+      read.version.writer = writer_of(seen, committed);
+      if (!committed) {
         uncommitted_reads_.push_back({index, place, seen.version, 0, 0});
       } else if (writes_so_far_.count(read.version.writer, key) == 0) {
         add_unrecorded_write(read.version.writer, key, seen.version, read.absent);
@@ -223,12 +222,13 @@ class Assembly {
   }
 
   void end(std::uint32_t index, const RecordedEvent& event) {
+    const RecordedEvent::Figures figures = event.figures();
     HistoryTransaction& ended = builder_.transaction(index);
     ended.ended_at = event.order;
-    ended.ended_ns = static_cast<std::int64_t>(event.figures().at);
+    ended.ended_ns = static_cast<std::int64_t>(figures.at);
     if (event.kind == Kind::commit) {
       ended.end = HistoryEnd::committed;
-      ended.timestamp = event.figures().version;
+      ended.timestamp = figures.version;
       return;
     }
     ended.cause = std::string(event.first());
