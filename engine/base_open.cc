@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <random>
 #include <utility>
 
@@ -461,6 +462,10 @@ Result<void> Base::prepare_directory(const std::filesystem::path& directory, boo
   }
   if (!create) return open_error(ErrorCode::not_a_database, directory, "does not exist");
   if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+    if (errno == ENOENT) {
+      return open_error(ErrorCode::io_error, directory,
+                        "cannot be created: the directory that it belongs into does not exist");
+    }
     return lmdb_error(errno, "create", directory);
   }
   const std::filesystem::path absolute = std::filesystem::absolute(directory, failure);

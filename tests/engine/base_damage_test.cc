@@ -104,6 +104,9 @@ BOOST_AUTO_TEST_CASE(a_parent_that_is_missing_is_not_created) {
   TempDirectory directory;
   Result<std::unique_ptr<Base>> base = Base::open(directory / "a/b", small_options());
   BOOST_REQUIRE(!base);
+  BOOST_TEST((base.error().code() == ErrorCode::io_error));
+  BOOST_TEST(base.error().message().find("a/b cannot be created: the directory") !=
+             std::string::npos);
   BOOST_TEST(!std::filesystem::exists(directory / "a"));
 }
 
