@@ -476,6 +476,24 @@ constexpr std::uint16_t marks = 4096;  // being taken, given up
 
 std::uint64_t scrambled(std::uint64_t a, std::uint64_t b) { return derive(a, b); }
 
+// The same of one pair after another, most of which are like the one before: idle slots.
+class Scrambler {
+ public:
+  std::uint64_t operator()(std::uint64_t a, std::uint64_t b) {
+    if (a != a_ || b != b_) {
+      a_ = a;
+      b_ = b;
+      result_ = scrambled(a, b);
+    }
+    return result_;
+  }
+
+ private:
+  std::uint64_t a_ = 0;
+  std::uint64_t b_ = 0;
+  std::uint64_t result_ = scrambled(0, 0);
+};
+
 }  // namespace
 
 // What the pieces of code between yield points touch. Checked against the code by hand; and the
@@ -551,33 +569,43 @@ std::optional<std::uint64_t> ExploreWorld::content(unsigned part) {
     return scrambled(core.base().version().value - base_version_,
                      core.base().at().value - base_line_);
   }
-  if (mask != gates && mask != busy && mask != snapshots && mask != views && mask != marks) {
-    return std::nullopt;
-  }
   // Slots of the same content stand for each other: added up.
-  std::uint64_t sum = 0;
-  core.registry().for_each([&](const mvcc::Slot& slot) {
-    const std::uint64_t gate = slot.gate.load();
-    const auto relative = [](std::uint64_t word, std::uint64_t to) {
-      return word >= mvcc::too_old ? word : word - to;
-    };
-    std::uint64_t word = 0;
-    if (mask == gates) {
-      word = gate - (slot.index < gates_.size() ? gates_[slot.index] : 0);
-    } else if (mask == busy) {
-      word = gate % mvcc::Slot::count_unit;
-    } else if (mask == snapshots) {
-      word = scrambled(relative(slot.snapshot.load(), base_line_),
-                       relative(slot.pinned.load(), base_line_));
-    } else if (mask == views) {
-      word = slot.view_version.load();
-      if (word != 0) word = relative(word, base_version_ - 1'000);
-    } else {
-      word = (gate & mvcc::Slot::taken) | (slot.is_too_old() ? 1 : 0);
+  const auto sum_of = [&](auto&& word_of) {
+    std::uint64_t sum = 0;
+    Scrambler of_slot;
+    core.registry().for_each([&](const mvcc::Slot& slot) { sum += of_slot(word_of(slot), part); });
+    return sum;
+  };
+  const auto relative = [](std::uint64_t word, std::uint64_t to) {
+    return word >= mvcc::too_old ? word : word - to;
+  };
+  switch (mask) {
+    case gates:
+      return sum_of([&](const mvcc::Slot& slot) {
+        return slot.gate.load() - (slot.index < gates_.size() ? gates_[slot.index] : 0);
+      });
+    case busy:
+      return sum_of(
+          [](const mvcc::Slot& slot) { return slot.gate.load() % mvcc::Slot::count_unit; });
+    case snapshots: {
+      Scrambler of_snapshot;
+      return sum_of([&](const mvcc::Slot& slot) {
+        return of_snapshot(relative(slot.snapshot.load(), base_line_),
+                           relative(slot.pinned.load(), base_line_));
+      });
     }
-    sum += scrambled(word, part);
-  });
-  return sum;
+    case views:
+      return sum_of([&](const mvcc::Slot& slot) {
+        const std::uint64_t version = slot.view_version.load();
+        return version == 0 ? 0 : relative(version, base_version_ - 1'000);
+      });
+    case marks:
+      return sum_of([](const mvcc::Slot& slot) {
+        return (slot.gate.load() & mvcc::Slot::taken) | (slot.is_too_old() ? 1 : 0);
+      });
+    default:
+      return std::nullopt;
+  }
 }
 
 Explored interleave(ExploreWorld& world, Start start, const Cast& cast,
