@@ -1,8 +1,10 @@
 #include "cell_options.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
@@ -80,6 +82,18 @@ bool want_color(const CellOptions& options) {
   const char* terminal = std::getenv("TERM");
   return ::isatty(STDOUT_FILENO) == 1 &&
          (terminal == nullptr || std::string_view(terminal) != "dumb");
+}
+
+lab::TranscriptStyle transcript_style(const CellOptions& options) {
+  constexpr std::size_t narrowest = 40;
+  constexpr std::size_t widest = 120;  // lanes further apart are harder to follow
+  lab::TranscriptStyle style;
+  style.color = want_color(options);
+  winsize size{};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    style.width = std::clamp<std::size_t>(size.ws_col, narrowest, widest);
+  }
+  return style;
 }
 
 }  // namespace isolde::shell

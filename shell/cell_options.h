@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lab/cell.h"
+#include "lab/transcript.h"
 
 namespace isolde::shell {
 
@@ -29,5 +30,7 @@ std::vector<lab::Cell> cells_of(const CellOptions& options);
 
 // Whether standard output is to be coloured: NO_COLOR and dumb terminals are respected.
 bool want_color(const CellOptions& options);
+// How transcripts are shown on standard output: with colour, and as wide as the terminal.
+lab::TranscriptStyle transcript_style(const CellOptions& options);
 
 }  // namespace isolde::shell

@@ -1,7 +1,6 @@
 // isolde check HISTORY: which anomalies a history shows, and which levels it satisfies.
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +15,7 @@
 #include "lab/edn.h"
 #include "lab/history_writer.h"
 #include "lab/verdict_report.h"
+#include "stream.h"
 
 namespace isolde::shell {
 namespace {
@@ -26,10 +26,6 @@ struct CheckCommandOptions {
   std::string format = "text";
   std::string convert;
 };
-
-bool print(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-}
 
 class CheckCommand {
  public:

@@ -1,7 +1,5 @@
 // isolde demo [NAME]: the catalogue, as a list, or one entry told and played.
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -25,6 +23,7 @@
 #include "lab/runner.h"
 #include "lab/text.h"
 #include "lab/transcript.h"
+#include "stream.h"
 
 namespace isolde::shell {
 namespace {
@@ -34,20 +33,6 @@ struct DemoOptions {
   CellOptions cells{"", "", "auto"};
   std::string format = "text";
 };
-
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-lab::TranscriptStyle style_for(const DemoOptions& options) {
-  constexpr std::size_t narrowest = 40;
-  constexpr std::size_t widest = 120;
-  lab::TranscriptStyle style;
-  style.color = want_color(options.cells);
-  winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    style.width = std::clamp<std::size_t>(size.ws_col, narrowest, widest);
-  }
-  return style;
-}
 
 std::string bold(std::string_view text, const lab::TranscriptStyle& style) {
   return style.color ? fmt::format("\x1b[1m{}\x1b[0m", text) : std::string(text);
@@ -105,7 +90,7 @@ nlohmann::json json_of(const lab::CatalogueEntry& entry) {
 class Narration {
  public:
   Narration(const lab::CatalogueEntry& entry, const DemoOptions& options)
-      : entry_(entry), options_(options), style_(style_for(options)) {}
+      : entry_(entry), options_(options), style_(transcript_style(options.cells)) {}
 
   int tell() {
     print(bold(entry_.question, style_) + "\n\n" + lab::story(entry_.script, style_));
@@ -231,7 +216,7 @@ int run_demo(const DemoOptions& options) {
       print(nlohmann::json{{"entries", list}}.dump() + '\n');
       return exit_ok;
     }
-    print_list(entries, style_for(options));
+    print_list(entries, transcript_style(options.cells));
     return exit_ok;
   }
   const lab::CatalogueEntry* entry = find_entry(entries, options.name);

@@ -19,6 +19,7 @@
 #include "lab/player.h"
 #include "progress.h"
 #include "script_file.h"
+#include "stream.h"
 
 namespace isolde::shell {
 namespace {
@@ -125,7 +126,7 @@ class Explore {
     const std::string text = options_.format == "json"
                                  ? lab::explore_json(explored_, interleavings_)
                                  : lab::explore_text(explored_, one_cell || options_.all);
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    print(text);
     if (options_.format != "json") tell_speed();
   }
 
@@ -142,7 +143,7 @@ class Explore {
     const std::string text =
         fmt::format("\n{} interleavings judged by {} runs in {:.2f} s: {:.0f} runs a second\n",
                     feasible, runs, seconds, seconds > 0 ? static_cast<double>(runs) / seconds : 0);
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    print(text);
   }
 
   // What the script expects, what every level promises, and whether all was run.

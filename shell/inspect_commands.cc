@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -16,13 +15,12 @@
 #include "isolde/database.h"
 #include "lab/json_pieces.h"
 #include "lab/text.h"
+#include "stream.h"
 
 namespace isolde::shell {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
 Result<Database> open_for_reading(const std::string& directory) {
   Options options;

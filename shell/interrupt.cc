@@ -17,12 +17,12 @@ namespace {
 
 std::atomic<int> noted{0};  // the signal
 std::atomic<bool> graceful{true};
-int rung = -1;  // an eventfd
+int interrupt_bell = -1;  // an eventfd
 static_assert(std::atomic<int>::is_always_lock_free, "signal handlers may touch nothing else");
 
 void ring() {
   const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(rung, &one, sizeof one);
+  [[maybe_unused]] const ssize_t written = ::write(interrupt_bell, &one, sizeof one);
 }
 
 extern "C" void note_interrupt(int signal) {
@@ -51,7 +51,7 @@ extern "C" void note_broken_pipe(int signal) {
 }  // namespace
 
 void catch_interrupts() {
-  rung = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  interrupt_bell = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   struct sigaction action {};
   action.sa_handler = note_interrupt;
   // No SA_RESTART: a read that waits for the terminal must return for the flag to be seen.
@@ -76,7 +76,7 @@ bool take_interrupt() noexcept {
   if (noted.load() != expected) return false;
   // Before the note goes: a signal that comes in between is not lost.
   std::uint64_t count = 0;
-  [[maybe_unused]] const ssize_t drained = ::read(rung, &count, sizeof count);
+  [[maybe_unused]] const ssize_t drained = ::read(interrupt_bell, &count, sizeof count);
   return noted.compare_exchange_strong(expected, 0);
 }
 
@@ -88,6 +88,6 @@ int die_of_broken_pipe() noexcept {
   return 128 + SIGPIPE;  // where whoever started this has it blocked
 }
 
-int interrupt_descriptor() noexcept { return rung; }
+int interrupt_descriptor() noexcept { return interrupt_bell; }
 
 }  // namespace isolde::shell

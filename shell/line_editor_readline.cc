@@ -53,7 +53,7 @@ class Terminal final : public LineEditor {
     rl_completer_quote_characters = "";
     using_history();
     stifle_history(most_remembered);
-    if (!history_file_.empty()) read_history(history_file_.c_str());
+    if (!history_file_.empty()) ::read_history(history_file_.c_str());
     struct sigaction action {};
     action.sa_handler = note_continued;
     ::sigaction(SIGCONT, &action, nullptr);
@@ -63,7 +63,7 @@ class Terminal final : public LineEditor {
   ~Terminal() override {
     stop();
     instance = nullptr;
-    if (!history_file_.empty()) history_truncate_file(history_file_.c_str(), most_remembered);
+    if (!history_file_.empty()) ::history_truncate_file(history_file_.c_str(), most_remembered);
   }
 
   Result<Input> next() override {
@@ -166,11 +166,11 @@ class Terminal final : public LineEditor {
 
   void remember(const std::string& line) {
     if (line.find_first_not_of(" \t") == std::string::npos) return;
-    const HIST_ENTRY* last = history_length == 0 ? nullptr : history_get(history_length);
+    const HIST_ENTRY* last = history_length == 0 ? nullptr : ::history_get(history_length);
     if (last != nullptr && line == last->line) return;
-    add_history(line.c_str());
-    if (history_file_.empty() || append_history(1, history_file_.c_str()) == 0) return;
-    write_history(history_file_.c_str());  // there was none
+    ::add_history(line.c_str());
+    if (history_file_.empty() || ::append_history(1, history_file_.c_str()) == 0) return;
+    ::write_history(history_file_.c_str());  // there was none
   }
 
   static void finish_line(char* text) {

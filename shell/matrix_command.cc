@@ -1,5 +1,4 @@
 // isolde matrix: every phenomenon, level and locking mode, played now.
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <variant>
@@ -9,6 +8,7 @@
 #include "exit_code.h"
 #include "interrupt.h"
 #include "lab/matrix.h"
+#include "stream.h"
 
 namespace isolde::shell {
 namespace {
@@ -28,7 +28,7 @@ int run_matrix(const MatrixOptions& options) {
                            : options.format == "markdown"
                                ? lab::matrix_markdown(matrix)
                                : lab::matrix_text(matrix, want_color(options.cells));
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  print(text);
   return matrix.departures().empty() ? exit_ok : exit_failed;
 }
 

@@ -6,6 +6,7 @@
 #include "isolde/keyspace.h"
 #include "lab/text.h"
 #include "record_format.h"
+#include "stream.h"
 
 namespace isolde::shell {
 namespace {
@@ -18,9 +19,6 @@ void append_hex(char c, std::string& out) {
 }
 
 bool is_plain(char c) { return c >= 0x20 && c < 0x7f; }
-
-// In front of a file it would be passed over when that is read again, and nobody sees it elsewhere.
-constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 
 class TsvWriter final : public RecordWriter {
  public:
@@ -41,6 +39,8 @@ class TsvWriter final : public RecordWriter {
       } else if (is_plain(c)) {
         out += c;
       } else if (bytes.starts_with(byte_order_mark)) {
+        // In front of a file it would be passed over when that is read again, and nobody sees it
+        // elsewhere.
         for (const char byte : byte_order_mark) {
           out += "\\x";
           append_hex(byte, out);

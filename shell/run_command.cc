@@ -1,9 +1,6 @@
 // isolde run FILE.iso...: plays scripts and checks their expectations.
 #include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -40,24 +37,12 @@ struct RunOptions {
   bool update = false;
 };
 
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
-
-lab::TranscriptStyle style_for(const CellOptions& options) {
-  constexpr std::size_t narrowest = 40;
-  constexpr std::size_t widest = 120;  // lanes further apart are harder to follow
-  lab::TranscriptStyle style;
-  style.color = want_color(options);
-  winsize size{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-    style.width = std::clamp<std::size_t>(size.ws_col, narrowest, widest);
-  }
-  return style;
-}
-
 class Run {
  public:
   explicit Run(const RunOptions& options)
-      : options_(options), style_(style_for(options.cells)), cells_(cells_of(options.cells)) {}
+      : options_(options),
+        style_(transcript_style(options.cells)),
+        cells_(cells_of(options.cells)) {}
 
   int run() {
     if (const int code = read_scripts(); code != exit_ok) return code;

@@ -22,9 +22,6 @@ constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
 // A value of 16 MiB takes at most four times that in an escaped form; no record is longer.
 constexpr std::size_t longest_line = std::size_t{80} << 20;
 
-// What some editors write in front of UTF-8. It says how to read the bytes, and is none of them.
-constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-
 Error system_failure(std::string_view doing, const std::string& name, int error) {
   const ErrorCode code = error == ENOSPC || error == EDQUOT || error == EFBIG ? ErrorCode::disk_full
                          : error == EACCES || error == EPERM ? ErrorCode::permission_denied
@@ -92,6 +89,10 @@ void occupy_standard_streams() noexcept {
     [[maybe_unused]] const int opened =
         ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   }
+}
+
+bool print(std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
 }
 
 Descriptor::Descriptor(Descriptor&& other) noexcept

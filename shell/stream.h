@@ -16,6 +16,12 @@ namespace isolde::shell {
 // opened.
 void occupy_standard_streams() noexcept;
 
+// To standard output; whether all of it went there.
+bool print(std::string_view text);
+
+// What some editors write in front of UTF-8. It says how to read the bytes, and is none of them.
+inline constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
 // A file descriptor that closes itself.
 class Descriptor {
  public:

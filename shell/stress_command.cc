@@ -30,10 +30,6 @@ struct StressCommandOptions {
   std::string output = "stress-failure.iso";
 };
 
-bool print(std::string_view text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-}
-
 lab::StressMode mode_of(std::string_view name) {
   if (name == "steps") return lab::StressMode::steps;
   return name == "threads" ? lab::StressMode::threads : lab::StressMode::both;

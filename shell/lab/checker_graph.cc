@@ -1,7 +1,6 @@
 #include "lab/checker_graph.h"
 
 #include <algorithm>
-#include <limits>
 #include <string_view>
 #include <tuple>
 
@@ -9,7 +8,6 @@ namespace isolde::lab {
 namespace {
 
 using Operation = HistoryOperation;
-constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
 
 std::uint64_t pair_of(std::uint32_t key, std::uint32_t writer) {
   return std::uint64_t{key} << 32 | writer;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <unordered_map>
 #include <vector>
 
@@ -28,12 +29,15 @@ struct AbnormalRead {
   bool aborted = false;  // else intermediate
 };
 
+// The rank of the version after the last one.
+inline constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+
 // One observed version and its place among the key's versions, for the judgement of snapshots.
 struct Observation {
   std::uint32_t operation = 0;
   std::uint32_t key = 0;
   std::uint64_t from_rank = 0;  // of the version; 0: base
-  std::uint64_t to_rank = 0;    // of the next one; the greatest number if there is none
+  std::uint64_t to_rank = 0;    // of the next one; never if there is none
   std::uint32_t writer = no_index;
   std::uint32_t next_writer = no_index;
 };

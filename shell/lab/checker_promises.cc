@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <string>
 #include <utility>
 
@@ -11,8 +10,6 @@
 
 namespace isolde::lab {
 namespace {
-
-constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
 
 Isolation level_of(const HistoryTransaction& transaction) {
   return transaction.level.value_or(Isolation::serializable);

@@ -12,16 +12,16 @@ namespace isolde::lab {
 namespace {
 
 constexpr std::size_t comment_width = 98;
-constexpr std::size_t letters = 26;
+constexpr std::size_t alphabet_size = 26;
 
 // A, B, ... Z, S27, S28, ...
 std::string session_name(std::size_t number) {
-  if (number < letters) return std::string(1, static_cast<char>('A' + number));
+  if (number < alphabet_size) return std::string(1, static_cast<char>('A' + number));
   return fmt::format("S{}", number + 1);
 }
 
 std::string step_prefix(std::size_t number) {
-  if (number < letters) return std::string(1, static_cast<char>('a' + number));
+  if (number < alphabet_size) return std::string(1, static_cast<char>('a' + number));
   return fmt::format("s{}_", number + 1);
 }
 

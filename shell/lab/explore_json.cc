@@ -1,15 +1,13 @@
 // Explorations for programs.
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "lab/explore_report.h"
+#include "lab/json_pieces.h"
 #include "lab/outcome.h"
 #include "lab/value_json.h"
 
 namespace isolde::lab {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string dumped(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

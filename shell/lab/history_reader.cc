@@ -55,10 +55,6 @@ constexpr std::array event_shapes{
     EventShape{"order", EventKind::order, bits(Field::key, Field::writers), bits(Field::keyspace)},
 };
 
-constexpr std::array<std::string_view, 5> write_kinds{"put", "erase", "insert", "add",
-                                                      "compare-and-set"};
-constexpr std::array<std::string_view, 3> read_modes{"plain", "for-update", "for-share"};
-
 class JsonHistoryReader : public HistoryReader {
  public:
   JsonHistoryReader() : write_counts_(builder_.history) {}

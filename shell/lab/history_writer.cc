@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "isolde/keyspace.h"
+#include "lab/history_fields.h"
 #include "lab/text.h"
 
 namespace isolde::lab {
@@ -14,9 +15,6 @@ namespace {
 
 using Kind = HistoryOperation::Kind;
 
-constexpr std::array<std::string_view, 5> write_kinds{"put", "erase", "insert", "add",
-                                                      "compare-and-set"};
-constexpr std::array<std::string_view, 3> read_modes{"plain", "for-update", "for-share"};
 constexpr std::size_t piece_bytes = std::size_t{1} << 20;
 
 class Writer {

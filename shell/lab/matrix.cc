@@ -6,10 +6,10 @@
 #include <array>
 #include <cstddef>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "isolde/error.h"
+#include "lab/json_pieces.h"
 #include "lab/playground.h"
 #include "lab/script.h"
 #include "lab/shipped_scripts.h"
@@ -274,7 +274,6 @@ std::string matrix_markdown(const Matrix& matrix) {
 }
 
 std::string matrix_json(const Matrix& matrix) {
-  using Json = nlohmann::ordered_json;
   Json cells = Json::array();
   for (const MatrixCell& cell : matrix.cells) {
     cells.push_back(Json{{"phenomenon", name(cell.phenomenon)},

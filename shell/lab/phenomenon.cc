@@ -9,7 +9,7 @@
 namespace isolde::lab {
 namespace {
 
-constexpr std::array<std::string_view, all_phenomena.size()> names{
+constexpr std::array<std::string_view, all_phenomena.size()> phenomenon_names{
     "dirty-write",
     "aborted-read",
     "intermediate-read",
@@ -36,7 +36,7 @@ constexpr std::array<std::pair<std::string_view, Phenomenon>, 2> aliases{{
 }  // namespace
 
 std::string_view name(Phenomenon phenomenon) noexcept {
-  return names[static_cast<std::size_t>(phenomenon)];
+  return phenomenon_names[static_cast<std::size_t>(phenomenon)];
 }
 
 std::optional<Phenomenon> phenomenon_from_name(std::string_view text) noexcept {
@@ -50,7 +50,7 @@ std::optional<Phenomenon> phenomenon_from_name(std::string_view text) noexcept {
 }
 
 std::string did_you_mean_phenomenon(std::string_view word) {
-  std::vector<std::string_view> known(names.begin(), names.end());
+  std::vector<std::string_view> known(phenomenon_names.begin(), phenomenon_names.end());
   for (const auto& alias : aliases) known.push_back(alias.first);
   return did_you_mean(word, known);
 }

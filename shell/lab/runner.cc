@@ -259,18 +259,18 @@ class Runner {
 
   static bool meets(const VerdictExpectation& expected, const std::vector<Phenomenon>& found,
                     const Verdict& verdict) {
-    using Kind = VerdictExpectation::Kind;
+    using Expected = VerdictExpectation::Kind;
     switch (expected.kind) {
-      case Kind::exactly:
+      case Expected::exactly:
         return expected.anomalies == found;
-      case Kind::includes:
+      case Expected::includes:
         return std::includes(found.begin(), found.end(), expected.anomalies.begin(),
                              expected.anomalies.end());
-      case Kind::serializable:
+      case Expected::serializable:
         return verdict.serializable;
-      case Kind::not_serializable:
+      case Expected::not_serializable:
         return !verdict.serializable;
-      case Kind::promised:
+      case Expected::promised:
         return verdict.broken_promises.empty();
     }
     return false;
