@@ -29,8 +29,10 @@ class Shrinking {
       drop_groups([this] { return transactions(); });
       drop_groups([this] { return single_moves(); });
       drop_each([this] { return brackets(); });
+      commit_at_once();
       drop_setup();
       simplify_holds();
+      if (size() == before) drop_several();
     } while (size() < before && !is_over());
     return std::move(draft_);
   }
@@ -106,11 +108,69 @@ class Shrinking {
     }
   }
 
+  // What only together can go: one that waits for a lock and the one that holds it, say. Two or
+  // three moves, brackets or transactions at once: a few thousand plays of a small draft.
+  void drop_several() {
+    constexpr std::size_t short_enough = 8;
+    constexpr std::size_t few_enough_for_two = 60;
+    constexpr std::size_t few_enough_for_three = 30;
+    if (draft_.moves.size() <= short_enough) return;
+    std::vector<Moves> pieces = single_moves();
+    for (const auto& larger : {brackets(), transactions()}) {
+      pieces.insert(pieces.end(), larger.begin(), larger.end());
+    }
+    if (pieces.size() > few_enough_for_two) return;
+    for (std::size_t a = pieces.size(); a-- > 0;) {
+      for (std::size_t b = a; b-- > 0;) {
+        if (try_without(joined(pieces[a], pieces[b]))) return;
+      }
+    }
+    if (pieces.size() > few_enough_for_three) return;
+    for (std::size_t a = pieces.size(); a-- > 0;) {
+      for (std::size_t b = a; b-- > 0;) {
+        const Moves two = joined(pieces[a], pieces[b]);
+        for (std::size_t c = b; c-- > 0;) {
+          if (try_without(joined(two, pieces[c]))) return;
+        }
+      }
+    }
+  }
+  static Moves joined(const Moves& some, const Moves& more) {
+    std::set<std::size_t> all(some.begin(), some.end());
+    all.insert(more.begin(), more.end());
+    return {all.begin(), all.end()};
+  }
+
   template <typename Groups>
   void drop_each(const Groups& groups_of) {
     for (std::size_t i = groups_of().size(); i-- > 0;) {
       std::vector<Moves> groups = groups_of();
       if (i < groups.size()) try_without(std::move(groups[i]));
+    }
+  }
+
+  // Without its brackets, and where its end was: for others it happened there.
+  void commit_at_once() {
+    for (std::size_t i = brackets().size(); i-- > 0;) {
+      const std::vector<Moves> all = brackets();
+      if (i >= all.size()) continue;
+      const std::size_t last = all[i].back();
+      Moves own;
+      for (const Moves& moves : transactions()) {
+        if (moves.back() == last) own = moves;
+      }
+      Draft candidate = draft_;
+      candidate.moves.clear();
+      for (std::size_t at = 0; at < draft_.moves.size(); ++at) {
+        if (std::find(own.begin(), own.end(), at) == own.end()) {
+          candidate.moves.push_back(draft_.moves[at]);
+        } else if (at == last) {
+          for (std::size_t inner = 1; inner + 1 < own.size(); ++inner) {
+            candidate.moves.push_back(draft_.moves[own[inner]]);
+          }
+        }
+      }
+      try_instead(std::move(candidate));
     }
   }
 

@@ -27,7 +27,7 @@ class Stress {
   explicit Stress(const StressOptions& options) : options_(options) {}
 
   StressReport run() && {
-    for (std::uint64_t round = 0; !is_over(round) && !report_.failure; ++round) {
+    for (std::uint64_t round = 0; !is_over(round) && !has_found(); ++round) {
       const Workload workload = options_.workloads[round % options_.workloads.size()];
       const bool threads = options_.mode == StressMode::threads ||
                            (options_.mode == StressMode::both && round % drafts_a_round == 0);
@@ -45,6 +45,20 @@ class Stress {
  private:
   std::chrono::milliseconds since_start() const {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start_);
+  }
+
+  // What threads did cannot always be told as steps, and some scripts do not get short. Then it
+  // looks a little longer for a failure that can be told better.
+  bool has_found() const {
+    constexpr std::size_t short_enough = 12;
+    constexpr std::chrono::seconds a_little{10};
+    return report_.failure && (steps_of(*report_.failure) <= short_enough ||
+                               since_start() >= report_.found_after + a_little);
+  }
+
+  // Of its script; more than any has if there is none.
+  static std::size_t steps_of(const StressFailure& failure) {
+    return failure.shrunken ? failure.shrunken->draft.moves.size() : SIZE_MAX;
   }
 
   bool is_over(std::uint64_t round) {
@@ -83,6 +97,27 @@ class Stress {
     return options;
   }
 
+  // Of all that went wrong, what the fewest steps tell; more than a few are seldom needed.
+  template <typename Shrink>
+  void keep_shortest(StressFailure& failure, const std::vector<Finding>& findings,
+                     const Shrink& shrink_to) {
+    constexpr std::size_t few = 8;
+    failure.finding = findings.front();
+    for (const Finding& finding : findings) {
+      if (report_.stopped || steps_of(failure) <= few) break;
+      auto shrunken = shrink_to(finding);
+      if (!shrunken || steps_of(failure) <= shrunken->draft.moves.size()) continue;
+      failure.finding = finding;
+      failure.shrunken = std::move(shrunken);
+    }
+  }
+
+  void keep(StressFailure failure, std::chrono::milliseconds found_after) {
+    if (!report_.failure) report_.found_after = found_after;
+    if (report_.failure && steps_of(*report_.failure) <= steps_of(failure)) return;
+    report_.failure = std::move(failure);
+  }
+
   void play_draft(Workload workload, std::uint64_t round) {
     ++report_.drafts;
     std::mt19937_64 random(derived(options_.seed, round));
@@ -92,11 +127,12 @@ class Stress {
     StressFailure failure;
     failure.workload = workload;
     failure.round = round;
-    failure.finding = found.front();
     failure.moves = draft.moves.size();
-    report_.found_after = since_start();
-    failure.shrunken = shrink(std::move(draft), found.front(), trial_, shrinking(found.front()));
-    report_.failure = std::move(failure);
+    const std::chrono::milliseconds found_after = since_start();
+    keep_shortest(failure, found, [&](const Finding& finding) -> std::optional<Shrunken> {
+      return shrink(draft, finding, trial_, shrinking(finding));
+    });
+    keep(std::move(failure), found_after);
   }
 
   void play_threads(Workload workload, std::uint64_t round) {
@@ -112,20 +148,12 @@ class Stress {
     failure.workload = workload;
     failure.mode = StressMode::threads;
     failure.round = round;
-    report_.found_after = since_start();
-    // Of all that went wrong, what the fewest steps tell; more than a few are seldom needed.
-    constexpr std::size_t few = 8;
-    const auto steps = [](const Shrunken& told) { return told.draft.moves.size(); };
-    failure.finding = result.findings.front();
-    for (const Finding& finding : result.findings) {
-      if (report_.stopped || (failure.shrunken && steps(*failure.shrunken) <= few)) break;
-      auto shrunken = shrink(result.history, finding, trial_, shrinking(finding));
-      if (!shrunken || (failure.shrunken && steps(*failure.shrunken) <= steps(*shrunken))) continue;
-      failure.finding = finding;
-      failure.shrunken = std::move(shrunken);
-    }
+    const std::chrono::milliseconds found_after = since_start();
+    keep_shortest(failure, result.findings, [&](const Finding& finding) {
+      return shrink(result.history, finding, trial_, shrinking(finding));
+    });
     failure.history = std::move(result.history);
-    report_.failure = std::move(failure);
+    keep(std::move(failure), found_after);
   }
 
   const StressOptions& options_;
