@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,7 +19,7 @@
 namespace isolde::shell {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using lab::Json;
 
 Result<Database> open_for_reading(const std::string& directory) {
   Options options;

@@ -71,16 +71,19 @@ class Shrinking {
     for (std::size_t move = 0; move < draft_.moves.size(); ++move) groups.push_back({move});
     return groups;
   }
+  // Transactions from their begin to their end.
+  std::vector<Moves> bracketed() const {
+    std::vector<Moves> whole = transactions();
+    std::erase_if(whole, [this](const Moves& moves) {
+      return !is_begin(draft_.moves[moves.front()].text) ||
+             !is_end(draft_.moves[moves.back()].text);
+    });
+    return whole;
+  }
   // The begin and the end of a transaction: what is between them then commits by itself.
   std::vector<Moves> brackets() const {
     std::vector<Moves> groups;
-    for (const Draft::Span& span : draft_.transactions()) {
-      const std::size_t first = span.moves.front();
-      const std::size_t last = span.moves.back();
-      if (is_begin(draft_.moves[first].text) && is_end(draft_.moves[last].text)) {
-        groups.push_back({first, last});
-      }
-    }
+    for (const Moves& moves : bracketed()) groups.push_back({moves.front(), moves.back()});
     return groups;
   }
 
@@ -151,24 +154,16 @@ class Shrinking {
 
   // Without its brackets, and where its end was: for others it happened there.
   void commit_at_once() {
-    for (std::size_t i = brackets().size(); i-- > 0;) {
-      const std::vector<Moves> all = brackets();
+    for (std::size_t i = bracketed().size(); i-- > 0;) {
+      const std::vector<Moves> all = bracketed();
       if (i >= all.size()) continue;
-      const std::size_t last = all[i].back();
-      Moves own;
-      for (const Moves& moves : transactions()) {
-        if (moves.back() == last) own = moves;
-      }
-      Draft candidate = draft_;
-      candidate.moves.clear();
-      for (std::size_t at = 0; at < draft_.moves.size(); ++at) {
-        if (std::find(own.begin(), own.end(), at) == own.end()) {
-          candidate.moves.push_back(draft_.moves[at]);
-        } else if (at == last) {
-          for (std::size_t inner = 1; inner + 1 < own.size(); ++inner) {
-            candidate.moves.push_back(draft_.moves[own[inner]]);
-          }
-        }
+      const Moves& own = all[i];
+      Draft candidate = draft_.without(own);
+      // Where the last one was, now that those before it are gone.
+      auto place =
+          candidate.moves.begin() + static_cast<std::ptrdiff_t>(own.back() - (own.size() - 1));
+      for (std::size_t inner = 1; inner + 1 < own.size(); ++inner) {
+        place = candidate.moves.insert(place, draft_.moves[own[inner]]) + 1;
       }
       try_instead(std::move(candidate));
     }

@@ -116,8 +116,9 @@ class Stress {
     if (!report_.failure) {
       report_.found_after = found_after;
       first_told_ = since_start();
+    } else if (steps_of(*report_.failure) <= steps_of(failure)) {
+      return;
     }
-    if (report_.failure && steps_of(*report_.failure) <= steps_of(failure)) return;
     report_.failure = std::move(failure);
   }
 
