@@ -7,8 +7,8 @@
 #include <functional>
 #include <optional>
 
-#include "engine/base.h"
-#include "engine/commit_log.h"
+#include "engine/base/base.h"
+#include "engine/log/commit_log.h"
 #include "engine/mutex.h"
 #include "isolde/result.h"
 #include "mvcc/catalog.h"

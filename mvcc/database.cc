@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include "engine/file.h"
+#include "engine/files/file.h"
 #include "mvcc/database_core.h"
 #include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"

@@ -13,10 +13,10 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/base.h"
-#include "engine/commit_log.h"
+#include "engine/base/base.h"
+#include "engine/files/owner_lock.h"
+#include "engine/log/commit_log.h"
 #include "engine/mutex.h"
-#include "engine/owner_lock.h"
 #include "isolde/database.h"
 #include "isolde/observer.h"
 #include "isolde/options.h"

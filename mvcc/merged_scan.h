@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/base.h"
+#include "engine/base/base.h"
 #include "isolde/range.h"
 #include "isolde/result.h"
 #include "isolde/types.h"

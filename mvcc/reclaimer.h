@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/base.h"
-#include "engine/commit_log.h"
+#include "engine/base/base.h"
+#include "engine/log/commit_log.h"
 #include "engine/mutex.h"
 #include "mvcc/catalog.h"
 #include "mvcc/commit_pipeline.h"

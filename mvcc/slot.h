@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "engine/base.h"
+#include "engine/base/base.h"
 #include "isolde/stats.h"
 #include "isolde/types.h"
 #include "mvcc/planted_fault.h"

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/base.h"
+#include "engine/base/base.h"
 #include "engine/mutex.h"
 #include "isolde/result.h"
 #include "mvcc/slot.h"

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "lab/text.h"
+#include "lab/text/text.h"
 
 namespace isolde::shell {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "lab/cell.h"
-#include "lab/transcript.h"
+#include "lab/play/transcript.h"
+#include "lab/script/cell.h"
 
 namespace isolde::shell {
 

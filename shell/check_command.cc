@@ -11,10 +11,10 @@
 #include "commands.h"
 #include "exit_code.h"
 #include "history_input.h"
-#include "lab/checker.h"
-#include "lab/edn.h"
-#include "lab/history_writer.h"
-#include "lab/verdict_report.h"
+#include "lab/check/checker.h"
+#include "lab/check/verdict_report.h"
+#include "lab/history/edn.h"
+#include "lab/history/history_writer.h"
 #include "stream.h"
 
 namespace isolde::shell {

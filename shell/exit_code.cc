@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "interrupt.h"
-#include "lab/source.h"
-#include "lab/text.h"
+#include "lab/text/source.h"
+#include "lab/text/text.h"
 
 namespace isolde::shell {
 namespace {

@@ -10,7 +10,7 @@
 
 #ifdef ISOLDE_YIELD_POINTS
 #include "engine/yield_point.h"
-#include "lab/inner_places.h"
+#include "lab/play/inner_places.h"
 #include "mvcc/planted_fault.h"
 #endif
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "exit_code.h"
-#include "lab/history_reader.h"
+#include "lab/history/history_reader.h"
 #include "stream.h"
 
 namespace isolde::shell {

@@ -4,7 +4,7 @@
 #include <string>
 #include <variant>
 
-#include "lab/history.h"
+#include "lab/history/history.h"
 
 namespace isolde::shell {
 

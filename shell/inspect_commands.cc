@@ -12,8 +12,8 @@
 #include "exit_code.h"
 #include "interrupt.h"
 #include "isolde/database.h"
-#include "lab/json_pieces.h"
-#include "lab/text.h"
+#include "lab/check/json_pieces.h"
+#include "lab/text/text.h"
 #include "stream.h"
 
 namespace isolde::shell {

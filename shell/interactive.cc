@@ -17,8 +17,8 @@
 #include "commands.h"
 #include "exit_code.h"
 #include "interrupt.h"
-#include "lab/text.h"
-#include "lab/workbench.h"
+#include "lab/text/text.h"
+#include "lab/workbench/workbench.h"
 #include "line_editor.h"
 #include "stream.h"
 

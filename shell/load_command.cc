@@ -15,7 +15,7 @@
 #include "exit_code.h"
 #include "interrupt.h"
 #include "isolde/database.h"
-#include "lab/text.h"
+#include "lab/text/text.h"
 #include "record_format.h"
 #include "stream.h"
 

@@ -14,8 +14,8 @@
 #include "exit_code.h"
 #include "faults.h"
 #include "interrupt.h"
-#include "lab/source.h"
-#include "lab/text.h"
+#include "lab/text/source.h"
+#include "lab/text/text.h"
 #include "stream.h"
 
 namespace isolde::shell {

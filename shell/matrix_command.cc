@@ -7,7 +7,7 @@
 #include "commands.h"
 #include "exit_code.h"
 #include "interrupt.h"
-#include "lab/matrix.h"
+#include "lab/explore/matrix.h"
 #include "stream.h"
 
 namespace isolde::shell {

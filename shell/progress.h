@@ -1,7 +1,7 @@
 // Where the command tells how far it is: on standard error.
 #pragma once
 
-#include "lab/progress.h"
+#include "lab/text/progress.h"
 
 namespace isolde::shell {
 

@@ -9,7 +9,7 @@
 
 #include "isolde/error.h"
 #include "isolde/types.h"
-#include "lab/text.h"
+#include "lab/text/text.h"
 #include "record_format.h"
 
 namespace isolde::shell {

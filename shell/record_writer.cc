@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "isolde/keyspace.h"
-#include "lab/text.h"
+#include "lab/text/text.h"
 #include "record_format.h"
 #include "stream.h"
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "exit_code.h"
-#include "lab/shipped_scripts.h"
-#include "lab/text.h"
+#include "lab/script/shipped_scripts.h"
+#include "lab/text/text.h"
 #include "stream.h"
 
 namespace isolde::shell {

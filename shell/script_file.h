@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "lab/runner.h"
-#include "lab/script.h"
+#include "lab/play/runner.h"
+#include "lab/script/script.h"
 
 namespace isolde::shell {
 

@@ -15,8 +15,8 @@
 #include "exit_code.h"
 #include "history_input.h"
 #include "interrupt.h"
-#include "lab/checker.h"
-#include "lab/shrinker.h"
+#include "lab/check/checker.h"
+#include "lab/stress/shrinker.h"
 #include "progress.h"
 #include "stream.h"
 

@@ -14,8 +14,8 @@
 #include "commands.h"
 #include "exit_code.h"
 #include "interrupt.h"
-#include "lab/history_writer.h"
-#include "lab/stress.h"
+#include "lab/history/history_writer.h"
+#include "lab/stress/stress.h"
 #include "progress.h"
 #include "stream.h"
 

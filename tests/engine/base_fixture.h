@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base.h"
+#include "engine/base/base.h"
 
 namespace isolde::engine::test {
 

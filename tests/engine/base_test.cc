@@ -1,5 +1,5 @@
 // The base as a store: states, views, cursors, checkpoints.
-#include "engine/base.h"
+#include "engine/base/base.h"
 
 #include <thread>
 

@@ -1,6 +1,6 @@
 // The commit log as its users see it: commits come back, failures are what was promised.
 
-#include "engine/commit_log.h"
+#include "engine/log/commit_log.h"
 
 #include <boost/test/unit_test.hpp>
 #include <cerrno>

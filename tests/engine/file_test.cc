@@ -1,6 +1,6 @@
 // The operating system's files, and their twin that fails on demand.
 
-#include "engine/file.h"
+#include "engine/files/file.h"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/commit_log.h"
-#include "engine/log_record.h"
-#include "engine/log_segment.h"
+#include "engine/log/commit_log.h"
+#include "engine/log/log_record.h"
+#include "engine/log/log_segment.h"
 #include "tests/support/fault_file_system.h"
 
 namespace isolde::engine {

@@ -1,13 +1,13 @@
 // The bytes of a record.
 
-#include "engine/log_record.h"
+#include "engine/log/log_record.h"
 
 #include <array>
 #include <boost/test/unit_test.hpp>
 #include <string>
 #include <vector>
 
-#include "engine/log_group.h"
+#include "engine/log/log_group.h"
 #include "tests/support/seed.h"
 
 namespace isolde::engine {

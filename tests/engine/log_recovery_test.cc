@@ -1,6 +1,6 @@
 // What recovery makes of what it finds: a torn tail, or corruption with file and offset (L2, L3).
 
-#include "engine/log_recovery.h"
+#include "engine/log/log_recovery.h"
 
 #include <xxhash.h>
 

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "engine/log_segment.h"
+#include "engine/log/log_segment.h"
 #include "tests/support/seed.h"
 
 namespace isolde::engine {

@@ -1,4 +1,4 @@
-#include "engine/owner_lock.h"
+#include "engine/files/owner_lock.h"
 
 #include <sys/wait.h>
 

@@ -1,5 +1,5 @@
 // The catalogue: every entry is complete, and plays as its header says, in every cell.
-#include "lab/catalogue.h"
+#include "lab/script/catalogue.h"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "lab/catalogue_page.h"
-#include "lab/phenomenon.h"
-#include "lab/shipped_scripts.h"
+#include "lab/explore/catalogue_page.h"
+#include "lab/script/phenomenon.h"
+#include "lab/script/shipped_scripts.h"
 #include "tests/lab/plays.h"
 
 namespace isolde::lab {

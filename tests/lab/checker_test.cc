@@ -1,6 +1,6 @@
 // The checker, on histories written by hand and on small random ones. (On recorded ones:
 // stress_recorded_test.cc.)
-#include "lab/checker.h"
+#include "lab/check/checker.h"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "lab/history_reader.h"
-#include "lab/history_writer.h"
-#include "lab/verdict_report.h"
+#include "lab/check/verdict_report.h"
+#include "lab/history/history_reader.h"
+#include "lab/history/history_writer.h"
 #include "tests/lab/history_notation.h"
 #include "tests/support/seed.h"
 

@@ -8,9 +8,9 @@
 #include <variant>
 #include <vector>
 
-#include "lab/explorer.h"
-#include "lab/orders.h"
-#include "lab/shipped_scripts.h"
+#include "lab/explore/explorer.h"
+#include "lab/explore/orders.h"
+#include "lab/script/shipped_scripts.h"
 #include "tests/lab/plays.h"
 
 namespace isolde::lab::test {

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "lab/matrix.h"
+#include "lab/explore/matrix.h"
 #include "tests/lab/explorations.h"
 #include "tests/support/sanitizer.h"
 

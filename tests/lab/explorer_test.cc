@@ -1,5 +1,5 @@
 // The explorer: what it counts, what it finds, and how it says so.
-#include "lab/explorer.h"
+#include "lab/explore/explorer.h"
 
 #include <boost/test/unit_test.hpp>
 #include <functional>
@@ -10,9 +10,9 @@
 #include <variant>
 #include <vector>
 
-#include "lab/explore_report.h"
-#include "lab/orders.h"
-#include "lab/witness.h"
+#include "lab/explore/explore_report.h"
+#include "lab/explore/orders.h"
+#include "lab/explore/witness.h"
 #include "tests/lab/explorations.h"
 
 namespace isolde::lab {

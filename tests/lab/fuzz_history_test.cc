@@ -6,11 +6,11 @@
 #include <variant>
 #include <vector>
 
-#include "lab/checker.h"
-#include "lab/edn.h"
-#include "lab/history.h"
-#include "lab/history_reader.h"
-#include "lab/history_writer.h"
+#include "lab/check/checker.h"
+#include "lab/history/edn.h"
+#include "lab/history/history.h"
+#include "lab/history/history_reader.h"
+#include "lab/history/history_writer.h"
 #include "tests/lab/history_notation.h"
 #include "tests/support/seed.h"
 

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "lab/command_registry.h"
-#include "lab/script.h"
-#include "lab/shipped_scripts.h"
-#include "lab/text.h"
+#include "lab/script/command_registry.h"
+#include "lab/script/script.h"
+#include "lab/script/shipped_scripts.h"
+#include "lab/text/text.h"
 #include "tests/support/seed.h"
 
 namespace isolde::lab {

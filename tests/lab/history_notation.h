@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "lab/checker.h"
-#include "lab/history.h"
+#include "lab/check/checker.h"
+#include "lab/history/history.h"
 
 namespace isolde::lab::test {
 

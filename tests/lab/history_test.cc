@@ -1,13 +1,13 @@
 // The reader and the writer of histories: what is refused and where.
-#include "lab/history.h"
+#include "lab/history/history.h"
 
 #include <boost/test/unit_test.hpp>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "lab/history_reader.h"
-#include "lab/history_writer.h"
+#include "lab/history/history_reader.h"
+#include "lab/history/history_writer.h"
 #include "tests/lab/history_notation.h"
 
 namespace isolde::lab {

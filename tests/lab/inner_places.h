@@ -2,7 +2,7 @@
 #pragma once
 
 #include "engine/yield_point.h"
-#include "lab/inner_places.h"
+#include "lab/play/inner_places.h"
 
 namespace isolde::lab {
 

@@ -1,5 +1,5 @@
 // The matrix: what the engine does is what the contract says, cell by cell.
-#include "lab/matrix.h"
+#include "lab/explore/matrix.h"
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "lab/shipped_scripts.h"
+#include "lab/script/shipped_scripts.h"
 #include "tests/lab/plays.h"
 
 namespace isolde::lab {

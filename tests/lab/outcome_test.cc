@@ -1,5 +1,5 @@
 // Operands, comparisons, spelling, and expectations against outcomes.
-#include "lab/outcome.h"
+#include "lab/script/outcome.h"
 
 #include <boost/test/unit_test.hpp>
 #include <limits>
@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "lab/operand.h"
-#include "lab/text.h"
-#include "lab/token.h"
+#include "lab/script/operand.h"
+#include "lab/script/token.h"
+#include "lab/text/text.h"
 #include "tests/support/seed.h"
 
 namespace isolde::lab {

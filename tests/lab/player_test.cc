@@ -1,13 +1,13 @@
 // Player: the same plays as Runner's, without its threads and its fresh databases.
-#include "lab/player.h"
+#include "lab/play/player.h"
 
 #include <boost/test/unit_test.hpp>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "lab/outcome.h"
-#include "lab/shipped_scripts.h"
+#include "lab/script/outcome.h"
+#include "lab/script/shipped_scripts.h"
 #include "tests/lab/plays.h"
 
 namespace isolde::lab {

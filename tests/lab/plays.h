@@ -8,9 +8,9 @@
 #include <variant>
 #include <vector>
 
-#include "lab/playground.h"
-#include "lab/runner.h"
-#include "lab/script.h"
+#include "lab/play/playground.h"
+#include "lab/play/runner.h"
+#include "lab/script/script.h"
 
 namespace isolde::lab::test {
 

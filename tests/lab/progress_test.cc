@@ -1,5 +1,5 @@
 // When progress is told, and what is left of it.
-#include "lab/progress.h"
+#include "lab/text/progress.h"
 
 #include <boost/test/unit_test.hpp>
 #include <string>

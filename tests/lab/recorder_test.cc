@@ -1,12 +1,12 @@
 // The recorder, on the real engine.
-#include "lab/recorder.h"
+#include "lab/history/recorder.h"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <memory>
 #include <string>
 
-#include "lab/checker.h"
+#include "lab/check/checker.h"
 #include "tests/support/temp_database.h"
 
 namespace isolde::lab {

@@ -1,13 +1,13 @@
 // The parser of scripts: what it understands, and how it points at what it does not.
-#include "lab/script.h"
+#include "lab/script/script.h"
 
 #include <boost/test/unit_test.hpp>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "lab/command_registry.h"
-#include "lab/shipped_scripts.h"
+#include "lab/script/command_registry.h"
+#include "lab/script/shipped_scripts.h"
 #include "tests/lab/plays.h"
 #include "tests/support/seed.h"
 

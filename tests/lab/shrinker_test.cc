@@ -1,13 +1,13 @@
 // Drafts, trials and the shrinker; and what scripts need for them: a sync that fails, steps that
 // stand inside the engine, a verdict on promises.
-#include "lab/shrinker.h"
+#include "lab/stress/shrinker.h"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <string>
 
-#include "lab/history_draft.h"
-#include "lab/history_reader.h"
+#include "lab/history/history_reader.h"
+#include "lab/stress/history_draft.h"
 #include "tests/lab/inner_places.h"
 #include "tests/lab/plays.h"
 

@@ -8,9 +8,9 @@
 #include <string>
 #include <variant>
 
-#include "lab/runner.h"
-#include "lab/script.h"
-#include "lab/stress.h"
+#include "lab/play/runner.h"
+#include "lab/script/script.h"
+#include "lab/stress/stress.h"
 #include "mvcc/planted_fault.h"
 #include "tests/lab/inner_places.h"
 #include "tests/support/seed.h"

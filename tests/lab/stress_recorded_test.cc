@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "lab/checker.h"
-#include "lab/recorder.h"
+#include "lab/check/checker.h"
+#include "lab/history/recorder.h"
 #include "tests/lab/history_notation.h"
 #include "tests/support/seed.h"
 #include "tests/support/temp_database.h"

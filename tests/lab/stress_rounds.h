@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "lab/stress.h"
+#include "lab/stress/stress.h"
 #include "tests/support/seed.h"
 
 namespace isolde::lab::test {

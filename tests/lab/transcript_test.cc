@@ -1,12 +1,12 @@
 // Transcripts: what people see.
-#include "lab/transcript.h"
+#include "lab/play/transcript.h"
 
 #include <boost/test/unit_test.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "lab/text.h"
+#include "lab/text/text.h"
 #include "tests/lab/plays.h"
 
 namespace isolde::lab {

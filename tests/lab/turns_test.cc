@@ -1,5 +1,5 @@
 // Turns, with an engine that is played by the test: it says who blocks, and who is woken.
-#include "lab/turns.h"
+#include "lab/play/turns.h"
 
 #include <boost/test/unit_test.hpp>
 #include <memory>

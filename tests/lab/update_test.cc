@@ -1,5 +1,5 @@
 // Scripts whose expectations are rewritten to what happened.
-#include "lab/update.h"
+#include "lab/play/update.h"
 
 #include <boost/test/unit_test.hpp>
 #include <string>

@@ -6,8 +6,8 @@
 #include <variant>
 #include <vector>
 
-#include "lab/run_json.h"
-#include "lab/transcript.h"
+#include "lab/play/run_json.h"
+#include "lab/play/transcript.h"
 #include "tests/lab/inner_places.h"
 #include "tests/lab/plays.h"
 

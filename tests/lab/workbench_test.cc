@@ -1,12 +1,12 @@
 // The interactive shell without its terminal, where Ctrl-C comes exactly when it shall.
-#include "lab/workbench.h"
+#include "lab/workbench/workbench.h"
 
 #include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <map>
 #include <string>
 
-#include "lab/playground.h"
+#include "lab/play/playground.h"
 
 namespace isolde::lab {
 namespace {

@@ -5,7 +5,7 @@
 #include <tuple>
 #include <utility>
 
-#include "engine/base.h"
+#include "engine/base/base.h"
 #include "mvcc/database_core.h"
 #include "tests/support/seed.h"
 

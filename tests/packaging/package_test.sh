@@ -32,7 +32,8 @@ case $step in
     mv "$work/elsewhere" "$prefix"
     ! grep -rIlF -e "$work/elsewhere" -e "$source" "$prefix" || fail "these name the build's paths"
     diff <(cd "$prefix/include" && find . -type f | sort) \
-      <(cd "$source/mvcc/include" && find . -type f | sort) || fail "not just the public headers"
+      <({ cd "$source/mvcc/include" && find . -type f; cd "$source/engine/include" && find . -type f; } |
+        sort) || fail "not just the public headers"
     ;;
   find_package)
     project=$work/find_package

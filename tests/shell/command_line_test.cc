@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "isolde/database.h"
-#include "lab/shipped_scripts.h"
-#include "lab/text.h"
+#include "lab/script/shipped_scripts.h"
+#include "lab/text/text.h"
 #include "tests/shell/process.h"
 
 namespace isolde::shell {

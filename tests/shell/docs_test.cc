@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "lab/command_registry.h"
-#include "lab/shell_command.h"
+#include "lab/script/command_registry.h"
+#include "lab/workbench/shell_command.h"
 #include "tests/shell/process.h"
 
 namespace isolde::shell {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "lab/shell_command.h"
-#include "lab/text.h"
+#include "lab/text/text.h"
+#include "lab/workbench/shell_command.h"
 #include "tests/shell/process.h"
 
 namespace isolde::shell {

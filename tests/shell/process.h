@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "lab/playground.h"
+#include "lab/play/playground.h"
 
 namespace isolde::shell::test {
 

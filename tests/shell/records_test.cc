@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "isolde/database.h"
-#include "lab/text.h"
+#include "lab/text/text.h"
 #include "tests/shell/process.h"
 #include "tests/support/seed.h"
 

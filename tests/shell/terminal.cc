@@ -13,7 +13,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "lab/text.h"
+#include "lab/text/text.h"
 
 namespace isolde::shell::test {
 

@@ -17,7 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/file.h"
+#include "engine/files/file.h"
 
 namespace isolde::test {
 
