@@ -23,28 +23,6 @@ std::int64_t coarse_now_ns() noexcept {
 
 }  // namespace
 
-bool Operation::enter(TransactionCore& transaction) noexcept {
-  if (!SnapshotRegistry::enter(transaction.slot_)) return false;
-  // Another thread's operation has left the slot to wait for a lock.
-  if (transaction.waiting_.load(std::memory_order_relaxed)) {
-    SnapshotRegistry::leave(transaction.slot_);
-    return false;
-  }
-  return true;
-}
-
-std::optional<Error> Operation::refusal_but_for_doom() const {
-  if (!entered_) return used_twice();
-  if (!transaction_.active()) return transaction_finished();
-  return std::nullopt;
-}
-
-std::optional<Error> Operation::refusal() const {
-  if (auto refusal = refusal_but_for_doom()) return refusal;
-  if (transaction_.is_doomed()) return transaction_.end_doomed();
-  return std::nullopt;
-}
-
 void TransactionCore::start(const TransactionOptions& options) {
   if (options_.label != options.label) {
     MutexLock lock(label_mutex_);

@@ -48,19 +48,6 @@ LockMode mode_of(ReadMode mode) noexcept {
 
 }  // namespace
 
-// Two threads at once are detected all the same: see Operation::enter.
-void Operation::suspend() noexcept {
-  if (!transaction_.keeps_snapshot()) transaction_.forget_snapshot();
-  transaction_.waiting_.store(true, std::memory_order_relaxed);
-  SnapshotRegistry::leave(transaction_.slot_);
-}
-
-void Operation::resume() noexcept {
-  // Only one who is about to be refused can be inside, for a moment.
-  while (!SnapshotRegistry::enter(transaction_.slot_)) SnapshotRegistry::wait_for_gate();
-  transaction_.waiting_.store(false, std::memory_order_relaxed);
-}
-
 LockPatience TransactionCore::patience_for(LockWait wait,
                                            std::optional<std::chrono::milliseconds> timeout) const {
   LockPatience patience;

@@ -1,4 +1,4 @@
-// Scans and cursors of a transaction.
+// Scans of a transaction; it opens cursors, which are in cursor_core.cc.
 #include <algorithm>
 #include <utility>
 
@@ -9,6 +9,7 @@
 #include "mvcc/transaction_core.h"
 
 namespace isolde::mvcc {
+
 // Own private writes in the range, and at read uncommitted those of others: newest by sequence.
 std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const KeyRange& range,
                                                    std::vector<WriteSet::Copy> others) {
@@ -188,130 +189,6 @@ Result<std::unique_ptr<CursorCore>> TransactionCore::cursor(const Keyspace& keys
   pin_snapshot();
   ++open_cursors_;
   return std::make_unique<CursorCore>(*this, keyspace, range, options, std::move(*scan));
-}
-
-CursorCore::CursorCore(TransactionCore& transaction, Keyspace keyspace, KeyRange range,
-                       const ScanOptions& options, std::optional<MergedScan> scan)
-    : transaction_(transaction),
-      keyspace_(std::move(keyspace)),
-      range_(std::move(range)),
-      options_(options),
-      serial_(transaction.serial_),
-      snapshot_(transaction.snapshot_),
-      scan_(std::move(scan)) {}
-
-CursorCore::~CursorCore() {
-  if (transaction_.serial_ != serial_ || !transaction_.active() || !scan_) return;
-  if (--transaction_.open_cursors_ == 0 && !transaction_.reads_for_update_) {
-    transaction_.slot_.unpin();
-  }
-}
-
-Result<std::optional<Entry>> CursorCore::next() {
-  Operation operation(transaction_);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (transaction_.serial_ != serial_) return transaction_finished();
-  if (at_end_) return std::optional<Entry>{};
-  if (auto refusal = transaction_.check_read_bound()) return *refusal;
-  if (!scan_) return step_locking(operation);
-  Slot& slot = transaction_.slot_;
-  if (auto fresh = transaction_.database_.registry().refresh_view(slot); !fresh) {
-    return fresh.error();
-  }
-  // The operation reads at the cursor's snapshot, which is pinned (or the transaction's own).
-  transaction_.snapshot_ = snapshot_;
-  transaction_.last_snapshot_ = snapshot_;
-  auto attached = scan_->attach(transaction_.database_.base(), slot.view, slot.view_serial);
-  if (!attached) return attached.error();
-  return step();
-}
-
-// Locks through the next entry, and then reads it: a limited scan of what is left (W3).
-Result<std::optional<Entry>> CursorCore::step_locking(Operation& operation) {
-  if (auto refusal = transaction_.check_scan(keyspace_, options_)) return *refusal;
-  const bool limited = yielded_ >= options_.limit.value_or(~std::size_t{0});
-  if (limited) {
-    at_end_ = true;
-    return std::optional<Entry>{};
-  }
-  ScanOptions one = options_;
-  one.limit = 1;
-  SkippedKeys skipped;
-  const KeyRange left = unread();
-  auto locked = transaction_.lock_scan(operation, keyspace_, left, one, skipped);
-  if (!locked) return locked.error();
-  snapshot_ = transaction_.snapshot_;
-  auto scan = transaction_.open_scan(keyspace_, left, options_);
-  if (!scan) return scan.error();
-  snapshot_ = transaction_.snapshot_;
-  const MergedScan::Item* item = nullptr;
-  do {
-    const MergedScan::Step step = scan->next();
-    if (step == MergedScan::Step::failed) return scan->error();
-    item = step == MergedScan::Step::entry ? &scan->item() : nullptr;
-  } while (item != nullptr && skipped.contains(item->key));
-  transaction_.observed_ = std::max(transaction_.observed_, scan->observed());
-  if (auto refusal = transaction_.check_snapshot()) return *refusal;
-  track(item);
-  std::optional<Entry> entry;
-  if (item != nullptr) {
-    key_.assign(item->key);
-    value_.assign(item->value);
-    entry.emplace(Entry{key_, value_});
-  }
-  transaction_.slot_.cursor = scan->take_cursor();
-  return entry;
-}
-
-Result<std::optional<Entry>> CursorCore::step() {
-  const MergedScan::Item* item = nullptr;
-  if (yielded_ < options_.limit.value_or(~std::size_t{0})) {
-    MergedScan::Step step = scan_->next();
-    for (; step == MergedScan::Step::hidden; step = scan_->next()) {
-      transaction_.tell_hidden(keyspace_, scan_->item(), options_, true);
-      ++hidden_;
-    }
-    if (step == MergedScan::Step::failed) return scan_->error();
-    if (step == MergedScan::Step::entry) item = &scan_->item();
-  }
-  transaction_.observed_ = std::max(transaction_.observed_, scan_->observed());
-  if (auto refusal = transaction_.check_snapshot()) return *refusal;
-  track(item);
-  scan_->detach();
-  if (item == nullptr) return std::optional<Entry>{};
-  key_.assign(item->key);
-  value_.assign(item->value);
-  return std::optional(Entry{key_, value_});
-}
-
-// The part of the range that is behind the last entry.
-KeyRange CursorCore::unread() const {
-  KeyRange left = range_;
-  if (yielded_ == 0) return left;
-  if (options_.reverse) {
-    left.upper = key_;
-  } else {
-    left.lower = successor(key_);
-  }
-  return left;
-}
-
-// What each step adds to what was observed: up to the entry it yields, or all the rest.
-void CursorCore::track(const MergedScan::Item* item) {
-  KeyRange observed = unread();
-  const bool limited = options_.limit && yielded_ >= *options_.limit;
-  if (item != nullptr) {
-    ++yielded_;
-    transaction_.track_entry(keyspace_, *item, options_, true);
-    observed = observed_until(observed, options_.reverse, item->key);
-  } else {
-    at_end_ = true;
-    if (limited) return;
-  }
-  transaction_.track_scan(keyspace_,
-                          {std::move(observed), item != nullptr ? std::size_t{1} : 0,
-                           std::exchange(hidden_, 0), item != nullptr, true},
-                          options_);
 }
 
 }  // namespace isolde::mvcc
