@@ -41,7 +41,7 @@ struct LockLimits {
 // Why one mutex: a search must see all queues at one moment (W2), a range request all keys and a
 // key request all ranges (W3), and a release must let everyone go at once. It is held for a look-up
 // and a few links; all that is slow (memory, names, observers, sleeping) happens outside.
-class LockTable {
+class LockTable final : private BlockerSource {
  public:
   LockTable(LockListener& listener, const LockLimits& limits);
   ~LockTable() ISOLDE_NO_THREAD_SAFETY_ANALYSIS;
@@ -103,7 +103,6 @@ class LockTable {
   Counts counts() const ISOLDE_EXCLUDES(mutex_);
 
  private:
-  friend class WaitsForGraph;
   static constexpr std::size_t bucket_count = std::size_t{1} << 20;
   static constexpr std::size_t remembered_deadlocks = 64;
   static constexpr std::size_t released_at_once = 1024;
@@ -150,7 +149,7 @@ class LockTable {
       return visit(*range.owner, range.mode, range.waiting);
     });
   }
-  // Whom a waiter waits for; nobody if it does not wait.
+  // All that a waiter waits for; none if it does not wait.
   template <typename Visit>
   void for_each_blocker(const LockOwner& waiter, Visit&& visit) ISOLDE_REQUIRES(mutex_) {
     const LockRequest& request = waiter.request_;
@@ -161,6 +160,9 @@ class LockTable {
                         return visit(other, mode, is_waiting);
                       });
   }
+  // The same, for graph_, which only works under mutex_ (the analysis can't see that).
+  void visit_blockers(LockOwner& waiter,
+                      const Visit& visit) override ISOLDE_NO_THREAD_SAFETY_ANALYSIS;
 
   // The steps of request().
   struct Obstacles;

@@ -114,6 +114,12 @@ void LockTable::wound_younger(LockOwner& requester, Answer& answer) {
   }
 }
 
+void LockTable::visit_blockers(LockOwner& waiter, const Visit& visit) {
+  for_each_blocker(waiter, [&](LockOwner& blocker, LockMode, bool is_waiting) {
+    return visit(blocker, is_waiting);
+  });
+}
+
 DeadlockReport LockTable::describe(const std::vector<LockOwner*>& cycle, const Victim& victim) {
   DeadlockReport report;
   for (std::size_t at = 0; at < cycle.size(); ++at) {

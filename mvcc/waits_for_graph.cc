@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "mvcc/lock_table.h"
 #include "mvcc/planted_fault.h"
 
 namespace isolde::mvcc {
@@ -17,7 +16,7 @@ bool WaitsForGraph::search(LockOwner& from, const LockOwner& wanted, FirstStep f
   for (LockOwner* at = &from; at != nullptr && !found; at = at->search_next_) {
     if (at->is_left_out_) continue;
     const bool only_queued = at == &from && first == FirstStep::queued;
-    table_.for_each_blocker(*at, [&](LockOwner& other, LockMode, bool is_waiting) {
+    const auto visit = [&](LockOwner& other, bool is_waiting) {
       if (only_queued && !is_waiting) return true;
       if (is_waiting && is_planted(PlantedFault::queue_edges_forgotten)) return true;
       if (&other == &wanted) {
@@ -32,7 +31,8 @@ bool WaitsForGraph::search(LockOwner& from, const LockOwner& wanted, FirstStep f
       last->search_next_ = &other;
       last = &other;
       return true;
-    });
+    };
+    source_.visit_blockers(*at, std::ref(visit));  // by reference: a copy could allocate
   }
   return found;
 }

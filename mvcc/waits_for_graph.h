@@ -2,49 +2,56 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <functional>
 #include <string>
 #include <vector>
 
-#include "engine/mutex.h"
 #include "isolde/locks.h"
 #include "isolde/options.h"
 #include "mvcc/lock_owner.h"
 
 namespace isolde::mvcc {
 
-class LockTable;
+// Where the graph's edges come from: the lock table; in a test, a list.
+class BlockerSource {
+ public:
+  // `is_waiting`: the blocker waits ahead in a queue, and holds nothing that is in the way.
+  using Visit = std::function<bool(LockOwner& blocker, bool is_waiting)>;
+  // All that `waiter` waits for, until visit() returns false; none if it does not wait.
+  virtual void visit_blockers(LockOwner& waiter, const Visit& visit) = 0;
 
-// Its edges are derived from the lock table each time they are asked for: from a waiter to all who
-// hold what it can't have, and to all who wait for such ahead of it. So there is no edge that
-// should have gone, and none that was forgotten when a request passed others (W2).
+ protected:
+  ~BlockerSource() = default;
+};
+
+// Its edges are asked for each time: from a waiter to all that hold what it can't have, and to all
+// that wait for such ahead of it. So there is no edge that should have gone, and none that was
+// forgotten when a request passed others (W2).
 //
-// Not thread-safe: used under the table's mutex. Nothing here allocates but find_cycle's result.
+// Not thread-safe: the source's mutex is held. Nothing here allocates but find_cycle's result.
 class WaitsForGraph {
  public:
-  explicit WaitsForGraph(LockTable& table) : table_(table) {}
+  explicit WaitsForGraph(BlockerSource& source) : source_(source) {}
 
   // A shortest cycle through `start`, beginning with it; empty: there is none. Breadth first, each
   // transaction once, of any length.
   std::vector<LockOwner*> find_cycle(LockOwner& start);
   // True if `from` waits for `to`, directly or through others.
   bool reaches(LockOwner& from, const LockOwner& to);
-  // One who waits ahead of `start` in a queue, and for it, directly or through others; null:
-  // nobody.
+  // An owner that waits ahead of `start` in a queue, and for it, directly or through others; null:
+  // there is none.
   LockOwner* find_ahead(LockOwner& start);
 
  private:
   enum class FirstStep : std::uint8_t { any, queued };
   // Visits all that can be reached from `from`, until one of them is `wanted`.
-  // (The analysis can't see that the table, which calls, holds its mutex.)
-  bool search(LockOwner& from, const LockOwner& wanted,
-              FirstStep first = FirstStep::any) ISOLDE_NO_THREAD_SAFETY_ANALYSIS;
+  bool search(LockOwner& from, const LockOwner& wanted, FirstStep first = FirstStep::any);
 
-  LockTable& table_;
+  BlockerSource& source_;
   std::uint64_t searches_ = 0;
 };
 
-// Who of a cycle pays, and why.
+// The transaction of a cycle that is rolled back, and why it is this one.
 struct Victim {
   LockOwner* owner;
   std::string reason;
