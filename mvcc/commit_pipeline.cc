@@ -12,24 +12,24 @@
 namespace isolde::mvcc {
 namespace {
 
-Refusal newer_version(KeyspaceId keyspace, std::string_view key, const Version& newest,
-                      std::uint64_t snapshot, bool was_read) {
-  Refusal refusal;
-  refusal.keyspace = keyspace;
-  refusal.key = key;
-  refusal.was_read = was_read;
-  refusal.culprit.id = newest.writer;
-  refusal.conflict = newest.commit;
-  refusal.snapshot = snapshot;
-  return refusal;
+Conflict newer_version(KeyspaceId keyspace, std::string_view key, const Version& newest,
+                       std::uint64_t snapshot, bool was_read) {
+  Conflict conflict;
+  conflict.keyspace = keyspace;
+  conflict.key = key;
+  conflict.was_read = was_read;
+  conflict.culprit.id = newest.writer;
+  conflict.commit = newest.commit;
+  conflict.snapshot = snapshot;
+  return conflict;
 }
 
-Refusal newer_in_range(const RangeRead& range, const Chain& chain) {
-  Refusal refusal =
+Conflict newer_in_range(const RangeRead& range, const Chain& chain) {
+  Conflict conflict =
       newer_version(range.keyspace, chain.key(), *chain.newest.load(), range.snapshot, true);
-  refusal.kind = Refusal::Kind::newer_in_range;
-  refusal.range = EvidenceRange{range.lower, range.upper};
-  return refusal;
+  conflict.kind = Conflict::Kind::newer_in_range;
+  conflict.range = EvidenceRange{range.lower, range.upper};
+  return conflict;
 }
 
 // A version after the snapshot, by version and never by value (trap 8).
@@ -74,11 +74,11 @@ CommitPipeline::Outcome CommitPipeline::validate_outside(const PreparedCommit& p
   outcome.commit = visible();
   // Every chain with a version up to that commit is in key order after this.
   store_.merge_pending();
-  outcome.refusal = validate_reads_directly(prepared);
-  if (outcome.refusal) {
+  outcome.conflict = validate_reads_directly(prepared);
+  if (outcome.conflict) {
     outcome.kind = Outcome::Kind::refused;
     MutexLock lock(mutex_);
-    name_culprit(*outcome.refusal);
+    name_culprit(*outcome.conflict);
   }
   return outcome;
 }
@@ -100,11 +100,11 @@ CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
     return outcome;
   }
   if (!is_planted(PlantedFault::judged_before_locked) || !prepared.is_locked) {
-    outcome.refusal = validate(prepared);
+    outcome.conflict = validate(prepared);
   }
-  if (outcome.refusal) {
+  if (outcome.conflict) {
     outcome.kind = Outcome::Kind::refused;
-    name_culprit(*outcome.refusal);
+    name_culprit(*outcome.conflict);
     return outcome;
   }
   if (must_lock) {
@@ -142,20 +142,20 @@ void CommitPipeline::pessimist_arrives() {
   pessimists_.fetch_add(1);
 }
 
-std::optional<Refusal> CommitPipeline::find_newer(KeyspaceId keyspace, std::string_view key,
-                                                  std::uint64_t hash, std::uint64_t snapshot,
-                                                  bool was_read) {
-  std::optional<Refusal> refusal = check_loaded(keyspace, snapshot, key);
-  if (!refusal) {
+std::optional<Conflict> CommitPipeline::find_newer(KeyspaceId keyspace, std::string_view key,
+                                                   std::uint64_t hash, std::uint64_t snapshot,
+                                                   bool was_read) {
+  std::optional<Conflict> conflict = check_loaded(keyspace, snapshot, key);
+  if (!conflict) {
     const Chain* chain = store_.find(keyspace, key, hash);
     if (chain == nullptr) return std::nullopt;
     const Version& newest = *chain->newest.load();
     if (newest.commit <= snapshot) return std::nullopt;
-    refusal = newer_version(keyspace, key, newest, snapshot, was_read);
+    conflict = newer_version(keyspace, key, newest, snapshot, was_read);
   }
   MutexLock lock(mutex_);
-  name_culprit(*refusal);
-  return refusal;
+  name_culprit(*conflict);
+  return conflict;
 }
 
 bool CommitPipeline::resolve_chains(PreparedCommit& prepared) {
@@ -169,35 +169,35 @@ bool CommitPipeline::resolve_chains(PreparedCommit& prepared) {
   return true;
 }
 
-std::optional<Refusal> CommitPipeline::validate(const PreparedCommit& prepared) {
+std::optional<Conflict> CommitPipeline::validate(const PreparedCommit& prepared) {
   if (failed_ || log_.failed()) {
-    Refusal refusal;
-    refusal.kind = Refusal::Kind::database_failed;
-    return refusal;
+    Conflict conflict;
+    conflict.kind = Conflict::Kind::database_failed;
+    return conflict;
   }
   if (prepared.slot->is_too_old()) {
-    Refusal refusal;
-    refusal.kind = Refusal::Kind::snapshot_too_old;
-    return refusal;
+    Conflict conflict;
+    conflict.kind = Conflict::Kind::snapshot_too_old;
+    return conflict;
   }
   if (prepared.reads != nullptr && !prepared.reads->empty()) {
-    auto refusal = prepared.validated_at ? validate_since(prepared, *prepared.validated_at)
-                                         : validate_reads_directly(prepared);
-    if (refusal) return refusal;
+    auto conflict = prepared.validated_at ? validate_since(prepared, *prepared.validated_at)
+                                          : validate_reads_directly(prepared);
+    if (conflict) return conflict;
   }
   return validate_writes(prepared);
 }
 
-std::optional<Refusal> CommitPipeline::validate_writes(const PreparedCommit& prepared) {
+std::optional<Conflict> CommitPipeline::validate_writes(const PreparedCommit& prepared) {
   const bool first_committer_wins = prepared.isolation == Isolation::repeatable_read &&
                                     !is_planted(PlantedFault::first_committer_ignored);
   for (const PreparedWrite& write : prepared.writes) {
     const KeyspaceState* keyspace = catalog_.state(write.keyspace);
     if (keyspace->dropped.load() != KeyspaceState::never) {
-      Refusal refusal;
-      refusal.kind = Refusal::Kind::keyspace_dropped;
-      refusal.keyspace = write.keyspace;
-      return refusal;
+      Conflict conflict;
+      conflict.kind = Conflict::Kind::keyspace_dropped;
+      conflict.keyspace = write.keyspace;
+      return conflict;
     }
     if (first_committer_wins && write.chain != nullptr) {
       if (is_changed(*write.chain, *prepared.snapshot)) {
@@ -205,13 +205,13 @@ std::optional<Refusal> CommitPipeline::validate_writes(const PreparedCommit& pre
                              *prepared.snapshot, false);
       }
     }
-    if (auto refusal = check_condition(write)) return refusal;
+    if (auto conflict = check_condition(write)) return conflict;
   }
   return std::nullopt;
 }
 
 // Evaluated on the newest version (C6): only read committed and below leave conditions and sums.
-std::optional<Refusal> CommitPipeline::check_condition(const PreparedWrite& prepared) const {
+std::optional<Conflict> CommitPipeline::check_condition(const PreparedWrite& prepared) const {
   const Write& write = *prepared.write;
   if (write.condition == Condition::none && !write.delta) return std::nullopt;
   const auto newest = newest_value(prepared);
@@ -221,18 +221,18 @@ std::optional<Refusal> CommitPipeline::check_condition(const PreparedWrite& prep
       (!write.delta || add_to(newest, *write.delta));
   if (holds) return std::nullopt;
   const Chain& chain = *(prepared.chain != nullptr ? prepared.chain : prepared.fresh.get());
-  Refusal refusal =
+  Conflict conflict =
       newer_version(prepared.keyspace, prepared.key, *chain.newest.load(), visible(), false);
-  refusal.kind = Refusal::Kind::condition_failed;
-  return refusal;
+  conflict.kind = Conflict::Kind::condition_failed;
+  return conflict;
 }
 
-std::optional<Refusal> CommitPipeline::validate_reads_directly(
+std::optional<Conflict> CommitPipeline::validate_reads_directly(
     const PreparedCommit& prepared) const {
   const ReadSet& reads = *prepared.reads;
   for (const KeyRead& read : reads.keys()) {
-    if (auto refusal = check_loaded(read.keyspace, read.snapshot, reads.key_of(read))) {
-      return refusal;
+    if (auto conflict = check_loaded(read.keyspace, read.snapshot, reads.key_of(read))) {
+      return conflict;
     }
     const Chain* chain = store_.find(read.keyspace, reads.key_of(read), read.hash);
     if (chain == nullptr) continue;
@@ -242,28 +242,28 @@ std::optional<Refusal> CommitPipeline::validate_reads_directly(
     }
   }
   for (const RangeRead& range : reads.ranges()) {
-    if (auto refusal = check_loaded(range.keyspace, range.snapshot, range.lower)) return refusal;
-    if (auto refusal = validate_range(range)) return refusal;
+    if (auto conflict = check_loaded(range.keyspace, range.snapshot, range.lower)) return conflict;
+    if (auto conflict = validate_range(range)) return conflict;
   }
   return std::nullopt;
 }
 
 // A bulk load is a commit that no chain tells of: who read its keyspace before it is refused, and
 // seldom enough for no look at which keys it brought.
-std::optional<Refusal> CommitPipeline::check_loaded(KeyspaceId keyspace, std::uint64_t snapshot,
-                                                    std::string_view key) const {
+std::optional<Conflict> CommitPipeline::check_loaded(KeyspaceId keyspace, std::uint64_t snapshot,
+                                                     std::string_view key) const {
   const KeyspaceState* state = catalog_.state(keyspace);
   if (!state->is_loaded_after(snapshot)) return std::nullopt;
-  Refusal refusal;
-  refusal.keyspace = keyspace;
-  refusal.key = key;
-  refusal.was_read = true;
-  refusal.conflict = state->loaded;
-  refusal.snapshot = snapshot;
-  return refusal;
+  Conflict conflict;
+  conflict.keyspace = keyspace;
+  conflict.key = key;
+  conflict.was_read = true;
+  conflict.commit = state->loaded;
+  conflict.snapshot = snapshot;
+  return conflict;
 }
 
-std::optional<Refusal> CommitPipeline::validate_range(const RangeRead& range) const {
+std::optional<Conflict> CommitPipeline::validate_range(const RangeRead& range) const {
   if (is_planted(PlantedFault::ranges_not_validated)) return std::nullopt;
   const Chain* chain = store_.order().first_at_or_after({range.keyspace, range.lower});
   for (; chain != nullptr && range.contains(chain->keyspace, chain->key());
@@ -274,8 +274,8 @@ std::optional<Refusal> CommitPipeline::validate_range(const RangeRead& range) co
   return std::nullopt;
 }
 
-std::optional<Refusal> CommitPipeline::validate_since(const PreparedCommit& prepared,
-                                                      std::uint64_t since) {
+std::optional<Conflict> CommitPipeline::validate_since(const PreparedCommit& prepared,
+                                                       std::uint64_t since) {
   const ReadSet& reads = *prepared.reads;
   for (std::uint64_t commit = since + 1; commit <= visible(); ++commit) {
     const RecentCommit* recent = recent_.find(commit);
@@ -343,9 +343,9 @@ void CommitPipeline::install(PreparedCommit& prepared, std::uint64_t commit) {
   }
 }
 
-void CommitPipeline::name_culprit(Refusal& refusal) const {
-  if (const RecentCommit* recent = recent_.find(refusal.conflict)) {
-    refusal.culprit = {recent->id, recent->label};
+void CommitPipeline::name_culprit(Conflict& conflict) const {
+  if (const RecentCommit* recent = recent_.find(conflict.commit)) {
+    conflict.culprit = {recent->id, recent->label};
   }
 }
 

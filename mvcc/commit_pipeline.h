@@ -22,8 +22,8 @@
 
 namespace isolde::mvcc {
 
-// Why a commit is refused; raw facts copied out under the mutex, phrased outside it.
-struct Refusal {
+// What keeps a commit from being made: facts copied out under the mutex, phrased outside it.
+struct Conflict {
   enum class Kind : std::uint8_t {
     newer_version,     // a key that was written or read has a newer version
     newer_in_range,    // a range that was observed has
@@ -38,7 +38,7 @@ struct Refusal {
   std::optional<EvidenceRange> range;
   bool was_read = false;  // else it was written
   TransactionRef culprit;
-  std::uint64_t conflict = 0;
+  std::uint64_t commit = 0;  // the culprit's; 0: not known
   std::uint64_t snapshot = 0;
 };
 
@@ -83,8 +83,8 @@ class CommitPipeline {
   struct Outcome {
     enum class Kind : std::uint8_t { committed, refused, prepare_again, lock_first };
     Kind kind = Kind::committed;
-    std::uint64_t commit = 0;
-    std::optional<Refusal> refusal;
+    std::uint64_t commit = 0;  // the culprit's; 0: not known
+    std::optional<Conflict> conflict;
   };
   // Validates, and if there are writes installs, publishes and appends. Precondition: the slot is
   // busy with a registered snapshot. `prepare_again`: a chain was dropped since it was found.
@@ -95,8 +95,8 @@ class CommitPipeline {
 
   // What refuses a pessimist at its write or locking read: a version newer than its snapshot. The
   // key is locked, so that none comes after the look. Precondition: as commit().
-  std::optional<Refusal> find_newer(KeyspaceId keyspace, std::string_view key, std::uint64_t hash,
-                                    std::uint64_t snapshot, bool was_read) ISOLDE_EXCLUDES(mutex_);
+  std::optional<Conflict> find_newer(KeyspaceId keyspace, std::string_view key, std::uint64_t hash,
+                                     std::uint64_t snapshot, bool was_read) ISOLDE_EXCLUDES(mutex_);
 
   // A pessimist is alive from before its first lock until after its last. From 0 to 1 under the
   // mutex (C5), because of an optimist that finds the flag down:
@@ -133,18 +133,18 @@ class CommitPipeline {
   Mutex& mutex() noexcept ISOLDE_RETURN_CAPABILITY(mutex_) { return mutex_; }
 
  private:
-  std::optional<Refusal> validate(const PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
-  std::optional<Refusal> validate_writes(const PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
-  std::optional<Refusal> validate_reads_directly(const PreparedCommit& prepared) const;
-  std::optional<Refusal> validate_since(const PreparedCommit& prepared, std::uint64_t since)
+  std::optional<Conflict> validate(const PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
+  std::optional<Conflict> validate_writes(const PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
+  std::optional<Conflict> validate_reads_directly(const PreparedCommit& prepared) const;
+  std::optional<Conflict> validate_since(const PreparedCommit& prepared, std::uint64_t since)
       ISOLDE_REQUIRES(mutex_);
-  std::optional<Refusal> validate_range(const RangeRead& range) const;
-  std::optional<Refusal> check_loaded(KeyspaceId keyspace, std::uint64_t snapshot,
-                                      std::string_view key) const;
+  std::optional<Conflict> validate_range(const RangeRead& range) const;
+  std::optional<Conflict> check_loaded(KeyspaceId keyspace, std::uint64_t snapshot,
+                                       std::string_view key) const;
   bool resolve_chains(PreparedCommit& prepared) ISOLDE_REQUIRES(mutex_);
-  std::optional<Refusal> check_condition(const PreparedWrite& prepared) const;
+  std::optional<Conflict> check_condition(const PreparedWrite& prepared) const;
   void install(PreparedCommit& prepared, std::uint64_t commit) ISOLDE_REQUIRES(mutex_);
-  void name_culprit(Refusal& refusal) const ISOLDE_REQUIRES(mutex_);
+  void name_culprit(Conflict& conflict) const ISOLDE_REQUIRES(mutex_);
 
   VersionStore& store_;
   Catalog& catalog_;

@@ -5,8 +5,8 @@
 
 #include "mvcc/database_core.h"
 #include "mvcc/operation.h"
-#include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 
@@ -29,10 +29,10 @@ CursorCore::~CursorCore() {
 
 Result<std::optional<Entry>> CursorCore::next() {
   Operation operation(transaction_);
-  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto error = operation.error()) return *error;
   if (transaction_.serial_ != serial_) return transaction_finished();
   if (at_end_) return std::optional<Entry>{};
-  if (auto refusal = transaction_.check_read_bound()) return *refusal;
+  if (auto error = transaction_.check_read_bound()) return *error;
   if (!scan_) return step_locking(operation);
   Slot& slot = transaction_.slot_;
   if (auto fresh = transaction_.database_.registry().refresh_view(slot); !fresh) {
@@ -48,7 +48,7 @@ Result<std::optional<Entry>> CursorCore::next() {
 
 // Locks through the next entry, and then reads it: a limited scan of what is left (W3).
 Result<std::optional<Entry>> CursorCore::step_locking(Operation& operation) {
-  if (auto refusal = transaction_.check_scan(keyspace_, options_)) return *refusal;
+  if (auto error = transaction_.check_scan(keyspace_, options_)) return *error;
   const bool limited = yielded_ >= options_.limit.value_or(~std::size_t{0});
   if (limited) {
     at_end_ = true;
@@ -71,7 +71,7 @@ Result<std::optional<Entry>> CursorCore::step_locking(Operation& operation) {
     item = step == MergedScan::Step::entry ? &scan->item() : nullptr;
   } while (item != nullptr && skipped.contains(item->key));
   transaction_.observed_ = std::max(transaction_.observed_, scan->observed());
-  if (auto refusal = transaction_.check_snapshot()) return *refusal;
+  if (auto error = transaction_.check_snapshot()) return *error;
   track(item);
   std::optional<Entry> entry;
   if (item != nullptr) {
@@ -95,7 +95,7 @@ Result<std::optional<Entry>> CursorCore::step() {
     if (step == MergedScan::Step::entry) item = &scan_->item();
   }
   transaction_.observed_ = std::max(transaction_.observed_, scan_->observed());
-  if (auto refusal = transaction_.check_snapshot()) return *refusal;
+  if (auto error = transaction_.check_snapshot()) return *error;
   track(item);
   scan_->detach();
   if (item == nullptr) return std::optional<Entry>{};

@@ -9,8 +9,8 @@
 
 #include "engine/files/file.h"
 #include "mvcc/database_core.h"
-#include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde {
 namespace {

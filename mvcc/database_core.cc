@@ -6,8 +6,8 @@
 #include <system_error>
 #include <utility>
 
-#include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 namespace {
@@ -70,7 +70,7 @@ DatabaseCore::DatabaseCore(std::filesystem::path directory, const Options& optio
 Result<std::unique_ptr<DatabaseCore>> DatabaseCore::open(const std::filesystem::path& directory,
                                                          const Options& options,
                                                          engine::FileSystem& files) {
-  if (auto refusal = check_options(options)) return *refusal;
+  if (auto error = check_options(options)) return *error;
   auto core = std::unique_ptr<DatabaseCore>(new DatabaseCore(directory, options, files));
   if (auto opened = core->open_parts(); !opened) {
     core->abandon();
@@ -284,7 +284,7 @@ std::optional<Error> DatabaseCore::check_keyspace_count() const {
 
 Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
   if (is_inherited()) return inherited();
-  if (auto refusal = check_name(name)) return *refusal;
+  if (auto error = check_name(name)) return *error;
   if (auto found = catalog_.find(name)) {
     // Another thread may be waiting for its creation to be durable still (I6).
     auto persisted = persist_catalogue_change(catalog_.state(found->id())->created);
@@ -292,7 +292,7 @@ Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
     return *found;
   }
   if (options_.read_only) return read_only_refused(true);
-  if (auto refusal = check_keyspace_count()) return *refusal;
+  if (auto error = check_keyspace_count()) return *error;
   const auto id = catalog_.reserve_id();
   if (!id) {
     return Error(ErrorCode::invalid_argument, "this database has used up its keyspace ids");
@@ -374,7 +374,7 @@ Error DatabaseCore::keyspace_busy(std::string_view name,
 Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
                                               const Database::EntrySource& source) {
   if (is_inherited()) return inherited();
-  if (auto refusal = check_name(name)) return *refusal;
+  if (auto error = check_name(name)) return *error;
   if (options_.read_only) return read_only_refused(true);
   if (log_->failed()) return log_->failure();
   const auto exists = [&] {
@@ -383,7 +383,7 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
                                                 "first, or write with transactions");
   };
   if (catalog_.find(name)) return exists();
-  if (auto refusal = check_keyspace_count()) return *refusal;
+  if (auto error = check_keyspace_count()) return *error;
   // A keyspace of that name may have been dropped in the log and not yet in the base.
   if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed.error();
   const auto id = catalog_.reserve_id();

@@ -1,7 +1,7 @@
 #include "mvcc/operation.h"
 
 #include "mvcc/database_core.h"
-#include "mvcc/refusals.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 
@@ -15,14 +15,14 @@ bool Operation::enter(TransactionCore& transaction) noexcept {
   return true;
 }
 
-std::optional<Error> Operation::refusal_but_for_doom() const {
+std::optional<Error> Operation::error_but_for_doom() const {
   if (!entered_) return used_twice();
   if (!transaction_.active()) return transaction_finished();
   return std::nullopt;
 }
 
-std::optional<Error> Operation::refusal() const {
-  if (auto refusal = refusal_but_for_doom()) return refusal;
+std::optional<Error> Operation::error() const {
+  if (auto error = error_but_for_doom()) return error;
   if (transaction_.is_doomed()) return transaction_.end_doomed();
   return std::nullopt;
 }

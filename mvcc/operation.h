@@ -19,9 +19,9 @@ class Operation {
     if (entered_) transaction_.leave_operation();
   }
   // Why it may not go on, if so.
-  std::optional<Error> refusal() const;
+  std::optional<Error> error() const;
   // The same for what may be done whether or not somebody wants the transaction to end.
-  std::optional<Error> refusal_but_for_doom() const;
+  std::optional<Error> error_but_for_doom() const;
   // Lets the slot go for a wait, and takes it again.
   void suspend() noexcept;
   void resume() noexcept;

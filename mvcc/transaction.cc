@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "mvcc/cursor_core.h"
-#include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde {
 namespace {

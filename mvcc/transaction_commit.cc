@@ -9,8 +9,8 @@
 #include "mvcc/database_core.h"
 #include "mvcc/observer_list.h"
 #include "mvcc/operation.h"
-#include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 namespace {
@@ -31,9 +31,9 @@ std::size_t encoded_bytes(const WriteSet& writes) {
 Result<Timestamp> TransactionCore::commit() {
   {
     Operation operation(*this);
-    if (auto refusal = operation.refusal()) return *refusal;
+    if (auto error = operation.error()) return *error;
     if (slot_.writes.empty() && !reads_for_update_) {
-      if (auto refusal = check_snapshot()) return *refusal;
+      if (auto error = check_snapshot()) return *error;
       drop_private_state();
     }
   }
@@ -87,11 +87,11 @@ Result<CommitPipeline::Outcome> TransactionCore::lock_and_pass(PreparedCommit& p
                    !is_planted(PlantedFault::flag_read_outside);
   for (;;) {
     if (must_lock) {
-      if (auto refusal = lock_writes()) return *refusal;
+      if (auto error = lock_writes()) return *error;
       prepared.is_locked = true;
     }
     Operation operation(*this);
-    if (auto refusal = operation.refusal()) return *refusal;
+    if (auto error = operation.error()) return *error;
     if (auto ready = prepare_read(); !ready) return ready.error();
     if (is_planted(PlantedFault::released_before_visible)) database_.locks().release_all(locks_);
     auto passed = pass_pipeline(prepared);
@@ -101,7 +101,7 @@ Result<CommitPipeline::Outcome> TransactionCore::lock_and_pass(PreparedCommit& p
       continue;
     }
     if (passed->kind == Kind::refused) {
-      Error error = phrase(*passed->refusal);
+      Error error = phrase(*passed->conflict);
       if (!ends_transaction(error.code())) return error;
       return end_with(std::move(error));
     }
@@ -115,7 +115,7 @@ Result<CommitPipeline::Outcome> TransactionCore::lock_and_pass(PreparedCommit& p
 Error TransactionCore::refused_to_wait(const Error& error) {
   if (!ends_transaction(error.code())) return error;
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto error = operation.error()) return *error;
   return end_with(error);
 }
 
@@ -241,9 +241,9 @@ Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t
 
 Result<void> TransactionCore::rollback() {
   Operation operation(*this);
-  if (auto refusal = operation.refusal_but_for_doom()) {
-    if (refusal->code() == ErrorCode::transaction_finished) return {};
-    return *refusal;
+  if (auto error = operation.error_but_for_doom()) {
+    if (error->code() == ErrorCode::transaction_finished) return {};
+    return *error;
   }
   drop_private_state();
   SlotCounters::bump(slot_.counters.rolled_back);
@@ -255,19 +255,19 @@ Result<void> TransactionCore::rollback() {
   return {};
 }
 
-Error TransactionCore::phrase(const Refusal& refusal) {
-  switch (refusal.kind) {
-    case Refusal::Kind::snapshot_too_old:
+Error TransactionCore::phrase(const Conflict& conflict) {
+  switch (conflict.kind) {
+    case Conflict::Kind::snapshot_too_old:
       return too_old_error();
-    case Refusal::Kind::database_failed:
+    case Conflict::Kind::database_failed:
       return database_.log().failure();
-    case Refusal::Kind::keyspace_dropped:
-      return keyspace_not_found(database_.catalog().name_of(refusal.keyspace));
+    case Conflict::Kind::keyspace_dropped:
+      return keyspace_not_found(database_.catalog().name_of(conflict.keyspace));
     default:
       break;
   }
-  return conflict(refusal, database_.catalog().name_of(refusal.keyspace), {id(), options_.label},
-                  options_.isolation);
+  return mvcc::conflict(conflict, database_.catalog().name_of(conflict.keyspace),
+                        {id(), options_.label}, options_.isolation);
 }
 
 }  // namespace isolde::mvcc

@@ -9,7 +9,7 @@
 #include "mvcc/database_core.h"
 #include "mvcc/observer_list.h"
 #include "mvcc/operation.h"
-#include "mvcc/refusals.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 namespace {
@@ -313,10 +313,10 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
                                                              const LockOptions& lock_options,
                                                              bool tracked) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_key(key)) return *refusal;
-  if (auto refusal = check_keyspace(keyspace)) return *refusal;
-  if (auto refusal = check_lock_wait(lock_options.wait)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_key(key)) return *error;
+  if (auto error = check_keyspace(keyspace)) return *error;
+  if (auto error = check_lock_wait(lock_options.wait)) return *error;
   if (lock_options.timeout && lock_options.timeout->count() < 0) return bad_lock_timeout();
   const bool for_update = mode != ReadMode::plain;
   if (for_update && database_.log().failed()) return end_with(database_.log().failure());
@@ -333,7 +333,7 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
   const bool depends = for_update && !is_pessimistic();
   const bool validated = depends || (remembers_reads() && tracked);
   if (validated) {
-    if (auto refusal = check_read_bound()) return *refusal;
+    if (auto error = check_read_bound()) return *error;
   }
   auto seen = read(keyspace.id(), key, hash, mode);
   if (!seen) return seen.error();
@@ -343,7 +343,7 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
     reads_for_update_ = true;
     pin_snapshot();
   }
-  if (auto refusal = check_snapshot()) return *refusal;
+  if (auto error = check_snapshot()) return *error;
 
   if (database_.is_observed()) tell_read(keyspace, key, *seen, {mode, tracked, false, false});
   base_read_.view_serial = seen->is_base ? slot_.view_serial : 0;
@@ -360,9 +360,9 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
 Result<std::vector<VersionInfo>> TransactionCore::versions(const Keyspace& keyspace,
                                                            std::string_view key) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_key(key)) return *refusal;
-  if (auto refusal = check_keyspace(keyspace)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_key(key)) return *error;
+  if (auto error = check_keyspace(keyspace)) return *error;
   if (auto ready = prepare_read(); !ready) return ready.error();
   std::vector<VersionInfo> versions;
   const auto add = [&versions](std::uint64_t commit, TransactionId writer,
@@ -393,7 +393,7 @@ Result<std::vector<VersionInfo>> TransactionCore::versions(const Keyspace& keysp
       versions.back().in_base = true;
     }
   }
-  if (auto refusal = check_snapshot()) return *refusal;
+  if (auto error = check_snapshot()) return *error;
   return versions;
 }
 

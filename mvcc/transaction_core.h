@@ -222,7 +222,7 @@ class TransactionCore {
   Result<std::optional<std::string_view>> base_image(const PreparedWrite& write) const;
   void index_reads(PreparedCommit& prepared) const;
   Result<Timestamp> finish_commit(Timestamp commit, std::uint64_t needed);
-  Error phrase(const Refusal& refusal);
+  Error phrase(const Conflict& conflict);
   Error end_with(Error error);
   void drop_private_state(bool installed = false) noexcept;
 

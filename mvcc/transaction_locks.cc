@@ -6,8 +6,8 @@
 #include "engine/yield_point.h"
 #include "mvcc/database_core.h"
 #include "mvcc/operation.h"
-#include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 namespace {
@@ -60,7 +60,7 @@ LockPatience TransactionCore::patience_for(LockWait wait,
 
 Result<void> TransactionCore::set_lock_timeout(std::chrono::milliseconds timeout) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto error = operation.error()) return *error;
   if (timeout.count() < 0) return bad_lock_timeout();
   lock_timeout_ = timeout;
   return {};
@@ -176,18 +176,18 @@ Result<bool> TransactionCore::lock_key(Operation& operation, const Keyspace& key
   auto locked = lock(&operation, ask_for_key(keyspace.id(), key, hash, mode), patience);
   if (!locked || !*locked) return locked;
   // It may have been dropped during a wait.
-  if (auto refusal = check_keyspace(keyspace)) return *refusal;
+  if (auto error = check_keyspace(keyspace)) return *error;
   if (!keeps_snapshot()) return true;
   // The snapshot of a first operation follows its locks.
   if (auto ready = prepare_read(); !ready) return ready.error();
-  if (auto refusal = check_newest(keyspace.id(), key, hash, is_read)) return *refusal;
+  if (auto error = check_newest(keyspace.id(), key, hash, is_read)) return *error;
   return true;
 }
 
 // First updater wins: under the lock nothing newer can come, so this is the commit's judgement.
 std::optional<Error> TransactionCore::check_newest(KeyspaceId keyspace, std::string_view key,
                                                    std::uint64_t hash, bool is_read) {
-  if (auto refusal = check_snapshot()) return refusal;
+  if (auto error = check_snapshot()) return error;
   const auto newer = database_.pipeline().find_newer(keyspace, key, hash, snapshot_, is_read);
   if (!newer) return std::nullopt;
   return end_with(phrase(*newer));
@@ -222,7 +222,7 @@ Result<void> TransactionCore::lock_range(Operation& operation, const Keyspace& k
   ask.mode = mode;
   auto locked = lock(&operation, ask, patience);
   if (!locked) return locked.error();
-  if (auto refusal = check_keyspace(keyspace)) return *refusal;
+  if (auto error = check_keyspace(keyspace)) return *error;
   return {};
 }
 
@@ -304,12 +304,12 @@ Result<void> TransactionCore::lock_scanned_keys(Operation& operation, const Keys
       if (!locked) return locked.error();
       keys.locked.insert(std::move(key));
     }
-    if (auto refusal = check_keyspace(keyspace)) return *refusal;
+    if (auto error = check_keyspace(keyspace)) return *error;
     if (!has_snapshot) continue;
     if (auto ready = prepare_read(); !ready) return ready;
     for (const std::string& key : keys.locked) {
       const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
-      if (auto refusal = check_newest(keyspace.id(), key, hash, true)) return *refusal;
+      if (auto error = check_newest(keyspace.id(), key, hash, true)) return *error;
     }
     return {};
   }

@@ -5,8 +5,8 @@
 #include "mvcc/cursor_core.h"
 #include "mvcc/database_core.h"
 #include "mvcc/operation.h"
-#include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 
@@ -41,8 +41,8 @@ std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const Ke
 // What is refused before anything is locked or read.
 std::optional<Error> TransactionCore::check_scan(const Keyspace& keyspace,
                                                  const ScanOptions& options) {
-  if (auto refusal = check_keyspace(keyspace)) return refusal;
-  if (auto refusal = check_lock_wait(options.lock_wait)) return refusal;
+  if (auto error = check_keyspace(keyspace)) return error;
+  if (auto error = check_lock_wait(options.lock_wait)) return error;
   if (options.lock_timeout && options.lock_timeout->count() < 0) return bad_lock_timeout();
   if (options.mode != ReadMode::plain && database_.log().failed()) {
     return end_with(database_.log().failure());
@@ -119,8 +119,8 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
                                           const ScanOptions& options, void* context,
                                           VisitFunction visit) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_scan(keyspace, options)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_scan(keyspace, options)) return *error;
   SkippedKeys skipped;
   if (locks_scan(options)) {
     auto locked = lock_scan(operation, keyspace, range, options, skipped);
@@ -176,15 +176,15 @@ Result<std::unique_ptr<CursorCore>> TransactionCore::cursor(const Keyspace& keys
                                                             const KeyRange& range,
                                                             const ScanOptions& options) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_scan(keyspace, options)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_scan(keyspace, options)) return *error;
   // One that locks as it goes reads as it goes.
   if (locks_scan(options)) {
     return std::make_unique<CursorCore>(*this, keyspace, range, options, std::nullopt);
   }
   auto scan = open_scan(keyspace, range, options);
   if (!scan) return scan.error();
-  if (auto refusal = check_snapshot()) return *refusal;
+  if (auto error = check_snapshot()) return *error;
   scan->detach();
   pin_snapshot();
   ++open_cursors_;

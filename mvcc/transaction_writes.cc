@@ -4,8 +4,8 @@
 
 #include "mvcc/database_core.h"
 #include "mvcc/operation.h"
-#include "mvcc/refusals.h"
 #include "mvcc/transaction_core.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 namespace {
@@ -33,11 +33,11 @@ Write following(const Write* before, std::optional<std::string_view> value) {
 
 std::optional<Error> TransactionCore::check_writable(const Keyspace& keyspace, std::string_view key,
                                                      std::size_t value_bytes) {
-  if (auto refusal = check_key(key)) return refusal;
+  if (auto error = check_key(key)) return error;
   if (value_bytes > max_value_bytes) return value_too_large(keyspace.name(), key, value_bytes);
   if (database_.options().read_only) return read_only_refused(true);
   if (options_.read_only) return read_only_refused(false);
-  if (auto refusal = check_keyspace(keyspace)) return refusal;
+  if (auto error = check_keyspace(keyspace)) return error;
   if (database_.log().failed()) return end_with(database_.log().failure());
   const std::size_t bytes = slot_.writes.bytes() + key.size() + value_bytes;
   if (bytes > database_.options().max_transaction_bytes) {
@@ -71,13 +71,13 @@ void TransactionCore::write(const Keyspace& keyspace, std::string_view key, Writ
 Result<void> TransactionCore::put(const Keyspace& keyspace, std::string_view key,
                                   std::string_view value) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
-  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_writable(keyspace, key, value.size())) return *error;
+  if (auto error = lock_for_write(operation, keyspace, key)) return *error;
   // The snapshot is fixed by the first operation, whatever it is.
   if (keeps_snapshot()) {
     if (auto ready = prepare_read(); !ready) return ready;
-    if (auto refusal = check_snapshot()) return *refusal;
+    if (auto error = check_snapshot()) return *error;
   }
   write(keyspace, key, following(slot_.writes.find(keyspace.id(), key), value), WriteKind::put,
         value);
@@ -86,12 +86,12 @@ Result<void> TransactionCore::put(const Keyspace& keyspace, std::string_view key
 
 Result<void> TransactionCore::erase(const Keyspace& keyspace, std::string_view key) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_writable(keyspace, key, 0)) return *refusal;
-  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_writable(keyspace, key, 0)) return *error;
+  if (auto error = lock_for_write(operation, keyspace, key)) return *error;
   if (keeps_snapshot()) {
     if (auto ready = prepare_read(); !ready) return ready;
-    if (auto refusal = check_snapshot()) return *refusal;
+    if (auto error = check_snapshot()) return *error;
   }
   write(keyspace, key, following(slot_.writes.find(keyspace.id(), key), std::nullopt),
         WriteKind::erase, std::nullopt);
@@ -107,7 +107,7 @@ Result<Seen> TransactionCore::read_before_write(const Keyspace& keyspace, std::s
       read(keyspace.id(), key, hash, is_pessimistic() ? ReadMode::for_update : ReadMode::plain);
   if (!seen) return seen;
   if (remembers_reads() && seen->commit) track_key(keyspace.id(), key, hash);
-  if (auto refusal = check_snapshot()) return *refusal;
+  if (auto error = check_snapshot()) return *error;
   if (database_.is_observed())
     tell_read(keyspace, key, *seen, {ReadMode::plain, true, false, true});
   return seen;
@@ -116,9 +116,9 @@ Result<Seen> TransactionCore::read_before_write(const Keyspace& keyspace, std::s
 Result<void> TransactionCore::insert(const Keyspace& keyspace, std::string_view key,
                                      std::string_view value) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
-  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_writable(keyspace, key, value.size())) return *error;
+  if (auto error = lock_for_write(operation, keyspace, key)) return *error;
   auto seen = read_before_write(keyspace, key);
   if (!seen) return seen.error();
   if (seen->value) return already_exists(keyspace.name(), key);
@@ -132,9 +132,9 @@ Result<void> TransactionCore::insert(const Keyspace& keyspace, std::string_view 
 Result<std::int64_t> TransactionCore::add(const Keyspace& keyspace, std::string_view key,
                                           std::int64_t delta) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_writable(keyspace, key, integer_bytes)) return *refusal;
-  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_writable(keyspace, key, integer_bytes)) return *error;
+  if (auto error = lock_for_write(operation, keyspace, key)) return *error;
   auto seen = read_before_write(keyspace, key);
   if (!seen) return seen.error();
   const auto sum = add_to(seen->value, delta);
@@ -160,9 +160,9 @@ Result<std::int64_t> TransactionCore::add(const Keyspace& keyspace, std::string_
 Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::string_view key,
                                               std::string_view expected, std::string_view value) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
-  if (auto refusal = check_writable(keyspace, key, value.size())) return *refusal;
-  if (auto refusal = lock_for_write(operation, keyspace, key)) return *refusal;
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_writable(keyspace, key, value.size())) return *error;
+  if (auto error = lock_for_write(operation, keyspace, key)) return *error;
   auto seen = read_before_write(keyspace, key);
   if (!seen) return seen.error();
   if (!seen->value || *seen->value != expected) {
@@ -196,7 +196,7 @@ Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::str
 
 Result<Savepoint> TransactionCore::savepoint() {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto error = operation.error()) return *error;
   savepoints_.push_back({++savepoint_serial_, slot_.writes.mark(), last_write_sequence_});
   return Savepoint{savepoints_.size(), savepoint_serial_};
 }
@@ -209,7 +209,7 @@ bool TransactionCore::has_savepoint(Savepoint savepoint) const noexcept {
 // The read set and all locks stay: what was learnt can't be unlearnt (W4).
 Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto error = operation.error()) return *error;
   if (!has_savepoint(savepoint)) return savepoint_not_found();
   slot_.writes.undo_to(savepoints_[savepoint.depth - 1].undo_mark);
   locks_.writes.store(slot_.writes.size(), std::memory_order_relaxed);
@@ -226,7 +226,7 @@ Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
 
 Result<void> TransactionCore::release(Savepoint savepoint) {
   Operation operation(*this);
-  if (auto refusal = operation.refusal()) return *refusal;
+  if (auto error = operation.error()) return *error;
   if (!has_savepoint(savepoint)) return savepoint_not_found();
   savepoints_.resize(savepoint.depth - 1);
   if (savepoints_.empty()) slot_.writes.forget_marks();

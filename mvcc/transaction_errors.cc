@@ -1,4 +1,4 @@
-#include "mvcc/refusals.h"
+#include "mvcc/transaction_errors.h"
 
 #include <utility>
 
@@ -239,40 +239,40 @@ Error out_of_memory(std::string_view doing) {
           "out of memory while " + std::string(doing) + "; nothing was changed"};
 }
 
-Error conflict(const Refusal& refusal, std::string_view keyspace, TransactionRef self,
+Error conflict(const Conflict& found, std::string_view keyspace, TransactionRef self,
                Isolation isolation) {
-  const std::string writer = describe(refusal.culprit);
-  const std::string what = place(keyspace, refusal.key);
+  const std::string writer = describe(found.culprit);
+  const std::string what = place(keyspace, found.key);
   // A condition may fail on a version that is in the base by now: nobody remembers whose it was.
-  const bool is_known = refusal.conflict != 0;
-  const std::string at = is_known ? " at commit " + std::to_string(refusal.conflict) : "";
-  const std::string snapshot = std::to_string(refusal.snapshot);
+  const bool is_known = found.commit != 0;
+  const std::string at = is_known ? " at commit " + std::to_string(found.commit) : "";
+  const std::string snapshot = std::to_string(found.snapshot);
   std::string message;
-  switch (refusal.kind) {
-    case Refusal::Kind::newer_in_range:
+  switch (found.kind) {
+    case Conflict::Kind::newer_in_range:
       message = writer + " changed " + what + at + ", inside a range that " + describe(self) +
                 " had observed at snapshot " + snapshot;
       break;
-    case Refusal::Kind::condition_failed:
+    case Conflict::Kind::condition_failed:
       message = what + " no longer allows what " + describe(self) + " found possible: " + writer +
                 " changed it" + at;
       break;
     default:
       message = writer + " changed " + what + at + ", after " + describe(self) +
-                (refusal.was_read ? " had read it at snapshot "
-                                  : ", which writes it too, took its snapshot ") +
+                (found.was_read ? " had read it at snapshot "
+                                : ", which writes it too, took its snapshot ") +
                 snapshot;
       break;
   }
   message += "; run the transaction again";
   Evidence evidence;
   evidence.keyspace = keyspace;
-  evidence.key = refusal.key;
-  evidence.range = refusal.range;
+  evidence.key = found.key;
+  evidence.range = found.range;
   evidence.self = std::move(self);
-  if (is_known) evidence.culprit = refusal.culprit;
-  evidence.snapshot = Timestamp{refusal.snapshot};
-  if (is_known) evidence.conflict = Timestamp{refusal.conflict};
+  if (is_known) evidence.culprit = found.culprit;
+  evidence.snapshot = Timestamp{found.snapshot};
+  if (is_known) evidence.conflict = Timestamp{found.commit};
   const ErrorCode code = isolation == Isolation::serializable ? ErrorCode::serialization_failure
                                                               : ErrorCode::write_conflict;
   return {code, std::move(message), std::move(evidence)};

@@ -16,7 +16,7 @@
 
 namespace isolde::mvcc {
 
-struct Refusal;
+struct Conflict;
 
 Error used_twice();
 Error transaction_finished();
@@ -47,7 +47,7 @@ Error snapshot_too_old(TransactionRef self, std::uint64_t snapshot, std::chrono:
                        std::size_t max_version_memory);
 
 // Why a commit was refused for what another transaction had committed.
-Error conflict(const Refusal& refusal, std::string_view keyspace, TransactionRef self,
+Error conflict(const Conflict& found, std::string_view keyspace, TransactionRef self,
                Isolation isolation);
 
 // Nothing if the key is 1 to 511 bytes.
