@@ -19,13 +19,13 @@ constexpr int quiesce_tries = 50;
 // long.
 class VersionChanges : public engine::ChangeSource {
  public:
-  VersionChanges(VersionStore& store, const Catalog& catalog, SnapshotRegistry& registry,
+  VersionChanges(VersionStore& store, const KeyspaceTable& keyspaces, SnapshotRegistry& registry,
                  std::uint64_t from, std::uint64_t to)
-      : store_(store), catalog_(catalog), slot_(registry.claim()), from_(from), to_(to) {}
+      : store_(store), keyspaces_(keyspaces), slot_(registry.claim()), from_(from), to_(to) {}
   ~VersionChanges() override { SnapshotRegistry::release(slot_); }
 
   void for_each(const Sink& sink) override {
-    catalog_.for_each_change(from_, to_, sink);
+    keyspaces_.for_each_change(from_, to_, sink);
     // After `to` was chosen: every chain with a version up to it is in key order now.
     store_.merge_pending();
     std::string key;
@@ -59,7 +59,7 @@ class VersionChanges : public engine::ChangeSource {
     const Version* version = chain.at(Timestamp{to_});
     if (version == nullptr || version->commit <= from_) return true;
     // Nothing is written into a keyspace that the same checkpoint, or an earlier one, removes.
-    if (catalog_.state(chain.keyspace)->dropped.load() <= to_) return true;
+    if (keyspaces_.state(chain.keyspace)->dropped.load() <= to_) return true;
     if (const auto value = version->seen()) {
       return sink({engine::ChangeKind::put, chain.keyspace, chain.key(), *value});
     }
@@ -67,7 +67,7 @@ class VersionChanges : public engine::ChangeSource {
   }
 
   VersionStore& store_;
-  const Catalog& catalog_;
+  const KeyspaceTable& keyspaces_;
   Slot& slot_;
   const std::uint64_t from_;
   const std::uint64_t to_;
@@ -75,10 +75,11 @@ class VersionChanges : public engine::ChangeSource {
 
 }  // namespace
 
-Checkpointer::Checkpointer(VersionStore& store, Catalog& catalog, SnapshotRegistry& registry,
-                           Reclaimer& reclaimer, engine::Base& base, engine::CommitLog& log)
+Checkpointer::Checkpointer(VersionStore& store, KeyspaceTable& keyspaces,
+                           SnapshotRegistry& registry, Reclaimer& reclaimer, engine::Base& base,
+                           engine::CommitLog& log)
     : store_(store),
-      catalog_(catalog),
+      keyspaces_(keyspaces),
       registry_(registry),
       reclaimer_(reclaimer),
       base_(base),
@@ -86,8 +87,9 @@ Checkpointer::Checkpointer(VersionStore& store, Catalog& catalog, SnapshotRegist
 
 // K1: not past a drop while a snapshot from before it lives.
 //
-// Why `durable` is read first, and bounds it: a drop is in the catalogue before it is visible, so
-//   Dropper       puts drop 20 into the catalogue
+// Why `durable` is read first, and bounds it: a drop is in the keyspace table before it is visible,
+// so
+//   Dropper       puts drop 20 into the keyspace table
 //   Checkpointer  sees drop 20, and no snapshot below 20
 //   Reader        reads visible = 19, opens a cursor on the keyspace
 //   Dropper       publishes 20, which gets durable
@@ -95,7 +97,7 @@ Checkpointer::Checkpointer(VersionStore& store, Catalog& catalog, SnapshotRegist
 std::uint64_t Checkpointer::highest_allowed() const {
   const std::uint64_t durable = log_.durable().value;
   const std::uint64_t at = base_.at().value;
-  const auto first = catalog_.first_drop(at);
+  const auto first = keyspaces_.first_drop(at);
   if (!first || *first > durable) return durable;
   LiveSet live;
   registry_.collect(live);
@@ -103,7 +105,7 @@ std::uint64_t Checkpointer::highest_allowed() const {
   // snapshot, and the next above it.
   std::uint64_t oldest = live.snapshots.empty() ? durable : live.snapshots.front();
   if (live.pending) oldest = at;
-  const auto held = catalog_.first_drop(std::max(at, oldest));
+  const auto held = keyspaces_.first_drop(std::max(at, oldest));
   return held ? std::min(*held - 1, durable) : durable;
 }
 
@@ -142,7 +144,7 @@ Result<void> Checkpointer::run_locked() {
   ISOLDE_YIELD("checkpoint: applied");
   reclaimer_.end_checkpoint();
   if (!outcome) return outcome;
-  catalog_.forget_changes(base_.at().value);
+  keyspaces_.forget_changes(base_.at().value);
   log_.release(base_.at());
   stats_.count.fetch_add(1, std::memory_order_relaxed);
   stats_.last_ns.store((std::chrono::steady_clock::now() - start).count(),
@@ -151,7 +153,7 @@ Result<void> Checkpointer::run_locked() {
 }
 
 Result<engine::ApplyOutcome> Checkpointer::apply(std::uint64_t to) {
-  VersionChanges changes(store_, catalog_, registry_, base_.at().value, to);
+  VersionChanges changes(store_, keyspaces_, registry_, base_.at().value, to);
   return base_.apply(Timestamp{to}, changes);
 }
 

@@ -11,7 +11,7 @@
 #include "engine/log/commit_log.h"
 #include "engine/mutex.h"
 #include "isolde/result.h"
-#include "mvcc/catalog.h"
+#include "mvcc/keyspace_table.h"
 #include "mvcc/reclaimer.h"
 #include "mvcc/snapshot_registry.h"
 #include "mvcc/version_store.h"
@@ -31,7 +31,7 @@ struct CheckpointStats {
 //   K1  a base without a dropped keyspace comes only after the last snapshot older than the drop.
 class Checkpointer {
  public:
-  Checkpointer(VersionStore& store, Catalog& catalog, SnapshotRegistry& registry,
+  Checkpointer(VersionStore& store, KeyspaceTable& keyspaces, SnapshotRegistry& registry,
                Reclaimer& reclaimer, engine::Base& base, engine::CommitLog& log);
 
   // Errors: database_failed, disk_full, io_error, corruption.
@@ -56,7 +56,7 @@ class Checkpointer {
   Result<void> quiesced(const std::function<Result<void>()>& work);
 
   VersionStore& store_;
-  Catalog& catalog_;
+  KeyspaceTable& keyspaces_;
   SnapshotRegistry& registry_;
   Reclaimer& reclaimer_;
   engine::Base& base_;

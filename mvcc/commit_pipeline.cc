@@ -192,7 +192,7 @@ std::optional<Conflict> CommitPipeline::validate_writes(const PreparedCommit& pr
   const bool first_committer_wins = prepared.isolation == Isolation::repeatable_read &&
                                     !is_planted(PlantedFault::first_committer_ignored);
   for (const PreparedWrite& write : prepared.writes) {
-    const KeyspaceState* keyspace = catalog_.state(write.keyspace);
+    const KeyspaceState* keyspace = keyspaces_.state(write.keyspace);
     if (keyspace->dropped.load() != KeyspaceState::never) {
       Conflict conflict;
       conflict.kind = Conflict::Kind::keyspace_dropped;
@@ -252,7 +252,7 @@ std::optional<Conflict> CommitPipeline::validate_reads_directly(
 // seldom enough for no look at which keys it brought.
 std::optional<Conflict> CommitPipeline::check_loaded(KeyspaceId keyspace, std::uint64_t snapshot,
                                                      std::string_view key) const {
-  const KeyspaceState* state = catalog_.state(keyspace);
+  const KeyspaceState* state = keyspaces_.state(keyspace);
   if (!state->is_loaded_after(snapshot)) return std::nullopt;
   Conflict conflict;
   conflict.keyspace = keyspace;
@@ -280,7 +280,7 @@ std::optional<Conflict> CommitPipeline::validate_since(const PreparedCommit& pre
   for (std::uint64_t commit = since + 1; commit <= visible(); ++commit) {
     const RecentCommit* recent = recent_.find(commit);
     if (recent == nullptr) {
-      // Forgotten by the ring, or a change of the catalogue: look at everything once more.
+      // Forgotten by the ring, or a keyspace was created or dropped: look at everything once more.
       store_.merge_pending();
       return validate_reads_directly(prepared);
     }
@@ -355,12 +355,12 @@ CommitPipeline::Outcome CommitPipeline::create_keyspace(KeyspaceId id, std::stri
                                                         bool loaded) {
   Outcome outcome;
   MutexLock lock(mutex_);
-  if (failed_ || log_.failed() || catalog_.find(name)) {
+  if (failed_ || log_.failed() || keyspaces_.find(name)) {
     outcome.kind = Outcome::Kind::refused;
     return outcome;
   }
   outcome.commit = visible() + 1;
-  catalog_.create(id, name, outcome.commit, loaded);
+  keyspaces_.create(id, name, outcome.commit, loaded);
   visible_.store(outcome.commit);
   log_.append(Timestamp{outcome.commit}, std::move(entry), std::move(reservation));
   return outcome;
@@ -370,13 +370,13 @@ CommitPipeline::Outcome CommitPipeline::drop_keyspace(KeyspaceId id, std::string
                                                       engine::LogReservation reservation) {
   Outcome outcome;
   MutexLock lock(mutex_);
-  const KeyspaceState* state = catalog_.state(id);
+  const KeyspaceState* state = keyspaces_.state(id);
   if (failed_ || log_.failed() || state->dropped.load() != KeyspaceState::never) {
     outcome.kind = Outcome::Kind::refused;
     return outcome;
   }
   outcome.commit = visible() + 1;
-  catalog_.drop(id, outcome.commit);
+  keyspaces_.drop(id, outcome.commit);
   visible_.store(outcome.commit);
   log_.append(Timestamp{outcome.commit}, std::move(entry), std::move(reservation));
   return outcome;
@@ -386,7 +386,7 @@ void CommitPipeline::fail() {
   MutexLock lock(mutex_);
   failed_ = true;
   visible_.store(log_.durable().value);
-  catalog_.roll_back(log_.durable().value);
+  keyspaces_.roll_back(log_.durable().value);
 }
 
 }  // namespace isolde::mvcc

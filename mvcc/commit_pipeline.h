@@ -13,7 +13,7 @@
 #include "engine/log/commit_record.h"
 #include "engine/mutex.h"
 #include "isolde/error.h"
-#include "mvcc/catalog.h"
+#include "mvcc/keyspace_table.h"
 #include "mvcc/read_set.h"
 #include "mvcc/recent_commits.h"
 #include "mvcc/slot.h"
@@ -75,8 +75,9 @@ struct PreparedCommit {
 //   I8  after fail(), visible() == durable and never grows.
 class CommitPipeline {
  public:
-  CommitPipeline(VersionStore& store, Catalog& catalog, engine::CommitLog& log, Timestamp at)
-      : store_(store), catalog_(catalog), log_(log), visible_(at.value) {}
+  CommitPipeline(VersionStore& store, KeyspaceTable& keyspaces, engine::CommitLog& log,
+                 Timestamp at)
+      : store_(store), keyspaces_(keyspaces), log_(log), visible_(at.value) {}
 
   std::uint64_t visible() const noexcept { return visible_.load(); }
 
@@ -126,7 +127,7 @@ class CommitPipeline {
     if (log_.appended().value < at) MutexLock barrier(mutex_);
   }
 
-  // The log failed: visible, and the catalogue, go back to what is durable, for good (I8).
+  // The log failed: visible, and the keyspaces, go back to what is durable, for good (I8).
   void fail() ISOLDE_EXCLUDES(mutex_);
 
   // Held by the reclaimer while it drops chains (R4).
@@ -147,7 +148,7 @@ class CommitPipeline {
   void name_culprit(Conflict& conflict) const ISOLDE_REQUIRES(mutex_);
 
   VersionStore& store_;
-  Catalog& catalog_;
+  KeyspaceTable& keyspaces_;
   engine::CommitLog& log_;
   Mutex mutex_;
   std::atomic<std::uint64_t> visible_;

@@ -106,7 +106,7 @@ Result<Keyspace> Database::keyspace(std::string_view name) {
 Result<Keyspace> Database::find_keyspace(std::string_view name) const {
   return core_->find_keyspace(name);
 }
-std::vector<Keyspace> Database::keyspaces() const { return core_->catalog().list(); }
+std::vector<Keyspace> Database::keyspaces() const { return core_->keyspaces().list(); }
 Result<void> Database::drop_keyspace(std::string_view name, std::chrono::milliseconds patience) {
   return guarded("dropping a keyspace", [&] { return core_->drop_keyspace(name, patience); });
 }

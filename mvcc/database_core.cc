@@ -13,7 +13,7 @@ namespace isolde::mvcc {
 namespace {
 
 constexpr std::string_view log_directory = "log";
-// Room for the catalogue; what comes later makes the map grow.
+// Room for the manifest; what comes later makes the map grow.
 constexpr std::size_t smallest_map_bytes = std::size_t{1} << 20;
 
 Error bad_name(std::string_view name, std::string_view why) {
@@ -95,9 +95,9 @@ Result<void> DatabaseCore::open_parts() {
   if (!base) return base.error();
   base_ = std::move(*base);
   for (const engine::KeyspaceInfo& keyspace : base_->keyspaces()) {
-    catalog_.create(keyspace.id, keyspace.name, 0);
+    keyspaces_.create(keyspace.id, keyspace.name, 0);
   }
-  catalog_.skip_ids_below(base_->next_keyspace_id());
+  keyspaces_.skip_ids_below(base_->next_keyspace_id());
 
   engine::LogOptions log_options;
   log_options.segment_bytes = options_.log_segment_bytes;
@@ -130,11 +130,11 @@ Result<void> DatabaseCore::open_parts() {
   limits.strategy = options_.deadlock_strategy;
   limits.victim = options_.deadlock_victim;
   locks_ = std::make_unique<LockTable>(wait_teller_, limits);
-  pipeline_ = std::make_unique<CommitPipeline>(store_, catalog_, *log_, at);
-  reclaimer_ = std::make_unique<Reclaimer>(store_, catalog_, *registry_, *pipeline_, *log_, *base_,
-                                           options_.max_version_memory);
+  pipeline_ = std::make_unique<CommitPipeline>(store_, keyspaces_, *log_, at);
+  reclaimer_ = std::make_unique<Reclaimer>(store_, keyspaces_, *registry_, *pipeline_, *log_,
+                                           *base_, options_.max_version_memory);
   checkpointer_ =
-      std::make_unique<Checkpointer>(store_, catalog_, *registry_, *reclaimer_, *base_, *log_);
+      std::make_unique<Checkpointer>(store_, keyspaces_, *registry_, *reclaimer_, *base_, *log_);
   background_ =
       std::make_unique<Background>(options_, *log_, *pipeline_, *checkpointer_, *reclaimer_);
   open_ = true;
@@ -147,12 +147,12 @@ Result<void> DatabaseCore::settle_base() {
   if (base_->has_foreign_write()) {
     if (auto accepted = base_->accept_foreign_write(); !accepted) return accepted;
     for (const engine::KeyspaceInfo& keyspace : base_->keyspaces()) {
-      catalog_.create(keyspace.id, keyspace.name, 0);
+      keyspaces_.create(keyspace.id, keyspace.name, 0);
     }
-    catalog_.skip_ids_below(base_->next_keyspace_id());
+    keyspaces_.skip_ids_below(base_->next_keyspace_id());
   }
   for (const engine::KeyspaceInfo& load : base_->unclaimed_loads()) {
-    if (catalog_.state(load.id) != nullptr) continue;
+    if (keyspaces_.state(load.id) != nullptr) continue;
     if (auto discarded = base_->discard_load(load.id); !discarded) return discarded;
   }
   return {};
@@ -170,10 +170,10 @@ Result<void> DatabaseCore::replay(Timestamp at, std::string_view entry) {
     const engine::Change& change = **next;
     switch (change.kind) {
       case engine::ChangeKind::create_keyspace:
-        catalog_.create(change.keyspace, change.key, at.value);
+        keyspaces_.create(change.keyspace, change.key, at.value);
         continue;
       case engine::ChangeKind::drop_keyspace:
-        catalog_.drop(change.keyspace, at.value);
+        keyspaces_.drop(change.keyspace, at.value);
         continue;
       case engine::ChangeKind::put:
       case engine::ChangeKind::erase:
@@ -271,12 +271,12 @@ Result<TransactionCore*> DatabaseCore::begin(const TransactionOptions& options) 
 }
 
 Result<Keyspace> DatabaseCore::find_keyspace(std::string_view name) const {
-  if (auto found = catalog_.find(name)) return *found;
+  if (auto found = keyspaces_.find(name)) return *found;
   return keyspace_not_found(name);
 }
 
 std::optional<Error> DatabaseCore::check_keyspace_count() const {
-  if (catalog_.list().size() < options_.max_keyspaces) return std::nullopt;
+  if (keyspaces_.list().size() < options_.max_keyspaces) return std::nullopt;
   return Error(ErrorCode::invalid_argument,
                "the database has its " + std::to_string(options_.max_keyspaces) +
                    " keyspaces already (Options::max_keyspaces); open it with a higher limit");
@@ -285,29 +285,29 @@ std::optional<Error> DatabaseCore::check_keyspace_count() const {
 Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
   if (is_inherited()) return inherited();
   if (auto error = check_name(name)) return *error;
-  if (auto found = catalog_.find(name)) {
+  if (auto found = keyspaces_.find(name)) {
     // Another thread may be waiting for its creation to be durable still (I6).
-    auto persisted = persist_catalogue_change(catalog_.state(found->id())->created);
+    auto persisted = persist_keyspace_change(keyspaces_.state(found->id())->created);
     if (!persisted) return persisted.error();
     return *found;
   }
   if (options_.read_only) return read_only_refused(true);
   if (auto error = check_keyspace_count()) return *error;
-  const auto id = catalog_.reserve_id();
+  const auto id = keyspaces_.reserve_id();
   if (!id) {
     return Error(ErrorCode::invalid_argument, "this database has used up its keyspace ids");
   }
   if (auto room = wait_for_room(); !room) return room.error();
   engine::CommitRecord record;
   record.create_keyspace(*id, name);
-  auto created = commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
+  auto created = commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
     return pipeline_->create_keyspace(*id, name, std::move(record).take(), std::move(reservation));
   });
   if (!created) return created.error();
   return find_keyspace(name);
 }
 
-Result<void> DatabaseCore::commit_catalogue_change(
+Result<void> DatabaseCore::commit_keyspace_change(
     std::size_t bytes,
     const std::function<CommitPipeline::Outcome(engine::LogReservation)>& commit) {
   if (log_->failed()) return log_->failure();
@@ -318,12 +318,12 @@ Result<void> DatabaseCore::commit_catalogue_change(
   // it is as durable.
   if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
     if (log_->failed()) return log_->failure();
-    return persist_catalogue_change(pipeline_->visible());
+    return persist_keyspace_change(pipeline_->visible());
   }
-  return persist_catalogue_change(outcome.commit);
+  return persist_keyspace_change(outcome.commit);
 }
 
-Result<void> DatabaseCore::persist_catalogue_change(std::uint64_t commit) {
+Result<void> DatabaseCore::persist_keyspace_change(std::uint64_t commit) {
   if (commit <= log_->durable().value) return {};
   pipeline_->await_append(commit);
   auto persisted = log_->persist(Timestamp{commit});
@@ -336,7 +336,7 @@ Result<void> DatabaseCore::drop_keyspace(std::string_view name,
   if (is_inherited()) return inherited();
   if (options_.read_only) return read_only_refused(true);
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  const auto found = catalog_.find(name);
+  const auto found = keyspaces_.find(name);
   if (!found) return keyspace_not_found(name);
   // Snapshots that began before now still see the keyspace. (Those that begin between this look and
   // the drop hold back the checkpoint that removes it: Checkpointer::highest_allowed.)
@@ -350,7 +350,7 @@ Result<void> DatabaseCore::drop_keyspace(std::string_view name,
   if (auto room = wait_for_room(); !room) return room;
   engine::CommitRecord record;
   record.drop_keyspace(found->id(), name);
-  return commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
+  return commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
     return pipeline_->drop_keyspace(found->id(), std::move(record).take(), std::move(reservation));
   });
 }
@@ -382,11 +382,11 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
                                                 " exists; a bulk load makes a new one: drop it "
                                                 "first, or write with transactions");
   };
-  if (catalog_.find(name)) return exists();
+  if (keyspaces_.find(name)) return exists();
   if (auto error = check_keyspace_count()) return *error;
   // A keyspace of that name may have been dropped in the log and not yet in the base.
   if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed.error();
-  const auto id = catalog_.reserve_id();
+  const auto id = keyspaces_.reserve_id();
   if (!id) {
     return Error(ErrorCode::invalid_argument, "this database has used up its keyspace ids");
   }
@@ -404,11 +404,11 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
     // Without waiting for room: the checkpoint that would make some waits for us (W1).
     engine::CommitRecord record;
     record.create_keyspace(*id, name);
-    auto created = commit_catalogue_change(record.size(), [&](engine::LogReservation reservation) {
+    auto created = commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
       return pipeline_->create_keyspace(*id, name, std::move(record).take(), std::move(reservation),
                                         true);
     });
-    const auto found = catalog_.find(name);
+    const auto found = keyspaces_.find(name);
     if (created && found && found->id() == *id) return loaded;
     if (!log_->failed()) static_cast<void>(base_->discard_load(*id));
     reclaimer_->note_base_version();
@@ -522,7 +522,7 @@ void DatabaseCore::WaitTeller::on_deadlock(const DeadlockReport& report) {
   database_.notify([&](Observer& observer) { observer.on_deadlock(report); });
 }
 std::string DatabaseCore::WaitTeller::keyspace_name(KeyspaceId id) const {
-  return database_.catalog_.name_of(id);
+  return database_.keyspaces_.name_of(id);
 }
 
 void DatabaseCore::notify(const std::function<void(Observer&)>& event) const {

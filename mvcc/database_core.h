@@ -21,9 +21,9 @@
 #include "isolde/observer.h"
 #include "isolde/options.h"
 #include "mvcc/background.h"
-#include "mvcc/catalog.h"
 #include "mvcc/checkpointer.h"
 #include "mvcc/commit_pipeline.h"
+#include "mvcc/keyspace_table.h"
 #include "mvcc/lock_table.h"
 #include "mvcc/reclaimer.h"
 #include "mvcc/snapshot_registry.h"
@@ -65,7 +65,7 @@ class DatabaseCore {
   engine::Base& base() noexcept { return *base_; }
   engine::CommitLog& log() noexcept { return *log_; }
   VersionStore& store() noexcept { return store_; }
-  Catalog& catalog() noexcept { return catalog_; }
+  KeyspaceTable& keyspaces() noexcept { return keyspaces_; }
   SnapshotRegistry& registry() noexcept { return *registry_; }
   CommitPipeline& pipeline() noexcept { return *pipeline_; }
   Reclaimer& reclaimer() noexcept { return *reclaimer_; }
@@ -131,13 +131,13 @@ class DatabaseCore {
   Result<void> replay(Timestamp at, std::string_view entry);
   std::optional<Error> check_keyspace_count() const;
   // Waits for no room in the log: that is the caller's business, before it holds anything (W1).
-  Result<void> commit_catalogue_change(
+  Result<void> commit_keyspace_change(
       std::size_t bytes,
       const std::function<CommitPipeline::Outcome(engine::LogReservation)>& commit);
   void require_no_transactions() const;
   void leave_slots_to_handles() noexcept;
   Result<void> settle_base();
-  Result<void> persist_catalogue_change(std::uint64_t commit);
+  Result<void> persist_keyspace_change(std::uint64_t commit);
   Error keyspace_busy(std::string_view name, const SnapshotRegistry::Oldest& oldest) const;
 
   const std::filesystem::path directory_;
@@ -150,7 +150,7 @@ class DatabaseCore {
   std::unique_ptr<engine::Base> base_;
   std::unique_ptr<engine::CommitLog> log_;
   VersionStore store_;
-  Catalog catalog_;
+  KeyspaceTable keyspaces_;
   std::shared_ptr<SnapshotRegistry> registry_;
   WaitTeller wait_teller_{*this};
   std::unique_ptr<LockTable> locks_;

@@ -11,8 +11,8 @@
 #include "engine/base/base.h"
 #include "engine/log/commit_log.h"
 #include "engine/mutex.h"
-#include "mvcc/catalog.h"
 #include "mvcc/commit_pipeline.h"
+#include "mvcc/keyspace_table.h"
 #include "mvcc/snapshot_registry.h"
 #include "mvcc/version_store.h"
 
@@ -34,7 +34,7 @@ namespace isolde::mvcc {
 //   Reclaimer  reads visible = 15, keeps nothing older than 15, and drops what the reader sees
 class Reclaimer {
  public:
-  Reclaimer(VersionStore& store, const Catalog& catalog, SnapshotRegistry& registry,
+  Reclaimer(VersionStore& store, const KeyspaceTable& keyspaces, SnapshotRegistry& registry,
             CommitPipeline& pipeline, engine::CommitLog& log, engine::Base& base,
             std::size_t max_version_memory);
   ~Reclaimer();
@@ -86,7 +86,7 @@ class Reclaimer {
   static void spoil(Retired& retired) noexcept;
 
   VersionStore& store_;
-  const Catalog& catalog_;
+  const KeyspaceTable& keyspaces_;
   SnapshotRegistry& registry_;
   CommitPipeline& pipeline_;
   engine::CommitLog& log_;

@@ -262,11 +262,11 @@ Error TransactionCore::phrase(const Conflict& conflict) {
     case Conflict::Kind::database_failed:
       return database_.log().failure();
     case Conflict::Kind::keyspace_dropped:
-      return keyspace_not_found(database_.catalog().name_of(conflict.keyspace));
+      return keyspace_not_found(database_.keyspaces().name_of(conflict.keyspace));
     default:
       break;
   }
-  return mvcc::conflict(conflict, database_.catalog().name_of(conflict.keyspace),
+  return mvcc::conflict(conflict, database_.keyspaces().name_of(conflict.keyspace),
                         {id(), options_.label}, options_.isolation);
 }
 

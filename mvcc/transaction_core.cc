@@ -84,7 +84,7 @@ TransactionRef TransactionCore::reference() const {
 }
 
 const std::string& TransactionCore::name_of(KeyspaceId keyspace) const {
-  return database_.catalog().state(keyspace)->handle.name();
+  return database_.keyspaces().state(keyspace)->handle.name();
 }
 
 EventTransaction TransactionCore::event_self() const {
@@ -182,7 +182,7 @@ Error TransactionCore::too_old_error() const {
 }
 
 std::optional<Error> TransactionCore::check_keyspace(const Keyspace& keyspace) const {
-  const KeyspaceState* state = database_.catalog().state(keyspace.id());
+  const KeyspaceState* state = database_.keyspaces().state(keyspace.id());
   if (state == nullptr || state->dropped.load() <= database_.pipeline().visible() ||
       state->handle.name() != keyspace.name()) {
     return keyspace_not_found(keyspace.name());
@@ -220,7 +220,7 @@ Result<Seen> TransactionCore::read_committed(KeyspaceId keyspace, std::string_vi
     return Seen{version->seen(), version->writer, version->commit};
   }
   ISOLDE_YIELD("read: no chain");
-  if (database_.catalog().state(keyspace)->is_loaded_after(snapshot_)) {
+  if (database_.keyspaces().state(keyspace)->is_loaded_after(snapshot_)) {
     return Seen{std::nullopt, {}, 0};
   }
   const engine::BaseLookup found = slot_.view.get(keyspace, key);

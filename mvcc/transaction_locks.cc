@@ -137,7 +137,7 @@ Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Answer 
       if (patience.wait == LockWait::nowait) return lock_not_available(std::move(answer.waits_for));
       return lock_timeout(std::move(answer.waits_for), {});
     case Kind::too_many:
-      return too_many_locks(target_of(ask, database_.catalog().name_of(ask.keyspace)),
+      return too_many_locks(target_of(ask, database_.keyspaces().name_of(ask.keyspace)),
                             database_.options().max_locks_per_transaction);
     case Kind::cancelled:
       return end_while_locking(operation, cancelled({id(), options_.label}));

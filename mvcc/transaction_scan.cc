@@ -70,7 +70,7 @@ Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const Ke
   const bool dirty = !others.empty();
   MergedScan scan(database_.store(), keyspace.id(), range, options.reverse, snapshot_,
                   overlay(keyspace.id(), range, std::move(others)), std::move(slot_.cursor));
-  if (database_.catalog().state(keyspace.id())->is_loaded_after(snapshot_)) scan.leave_out_base();
+  if (database_.keyspaces().state(keyspace.id())->is_loaded_after(snapshot_)) scan.leave_out_base();
   if (dirty && database_.is_observed()) scan.tell_hidden();
   if (auto attached = scan.attach(database_.base(), slot_.view, slot_.view_serial); !attached) {
     return attached.error();

@@ -24,7 +24,7 @@ BaseVersion Base::version() const noexcept {
 std::vector<KeyspaceInfo> Base::keyspaces() const {
   std::vector<KeyspaceInfo> infos;
   MutexLock lock(state_->mutex);
-  for (const auto& [name, named] : state_->catalogue.named) {
+  for (const auto& [name, named] : state_->manifest.named) {
     if (named.kind == NamedKind::keyspace) infos.push_back({named.id, name});
   }
   return infos;
@@ -32,7 +32,7 @@ std::vector<KeyspaceInfo> Base::keyspaces() const {
 
 KeyspaceId Base::next_keyspace_id() const noexcept {
   MutexLock lock(state_->mutex);
-  return state_->catalogue.next_keyspace_id;
+  return state_->manifest.next_keyspace_id;
 }
 
 std::size_t Base::map_bytes() const noexcept {

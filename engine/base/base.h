@@ -1,7 +1,7 @@
 // The base: plain LMDB, one named sub-database a keyspace, exactly the committed state at one
 // timestamp, for us and for any LMDB reader.
 //
-// Rules L4, L5, L7, K1 of the design; layout of the catalogue: engine/README.md.
+// Rules L4, L5, L7, K1 of the design; layout of the manifest: engine/README.md.
 #pragma once
 
 #include <atomic>
@@ -124,7 +124,7 @@ class BaseCursor {
   bool empty_ = true;
 };
 
-// What a checkpoint writes, in this order: catalogue changes, then changes in key order within each
+// What a checkpoint writes, in this order: manifest changes, then changes in key order within each
 // keyspace (keyspaces in any order). Called inside one LMDB transaction.
 class ChangeSource {
  public:
@@ -186,7 +186,7 @@ class Base {
   // Until it is accepted nothing may be applied, and nothing has been changed.
   bool has_foreign_write() const noexcept;
   Error foreign_write_error() const;
-  // Makes the catalogue fit what is there, as adoption does: new named databases become keyspaces,
+  // Makes the manifest fit what is there, as adoption does: new named databases become keyspaces,
   // missing ones are dropped, plain records of the unnamed one move to "default". Precondition: no
   // view has been opened yet. Errors: as adoption.
   Result<void> accept_foreign_write();

@@ -70,23 +70,23 @@ Result<void> check_adoptable(const PageRoots& roots, const PageFile::MainTree& m
   return {};
 }
 
-void fit_catalogue(const PageFile::MainTree& main, Catalogue& catalogue) {
+void fit_manifest(const PageFile::MainTree& main, Manifest& manifest) {
   std::set<std::string_view> present;
   for (const NamedTree& named : main.named) {
     if (named.name != meta_name) present.insert(named.name);
   }
-  for (auto entry = catalogue.named.begin(); entry != catalogue.named.end();) {
-    entry = present.count(entry->first) == 0 ? catalogue.named.erase(entry) : std::next(entry);
+  for (auto entry = manifest.named.begin(); entry != manifest.named.end();) {
+    entry = present.count(entry->first) == 0 ? manifest.named.erase(entry) : std::next(entry);
   }
   present.insert(default_keyspace_name);
   for (const std::string_view name : present) {
-    const auto [entry, is_new] = catalogue.named.try_emplace(std::string(name));
+    const auto [entry, is_new] = manifest.named.try_emplace(std::string(name));
     const bool wanted =
         is_new || (name == default_keyspace_name && entry->second.kind != NamedKind::keyspace);
     if (!wanted) continue;
     entry->second.kind = NamedKind::keyspace;
-    entry->second.id = catalogue.next_keyspace_id;
-    ++catalogue.next_keyspace_id.value;
+    entry->second.id = manifest.next_keyspace_id;
+    ++manifest.next_keyspace_id.value;
   }
 }
 

@@ -1,7 +1,7 @@
 // Taking over LMDB files that others wrote. Private to the base.
 #pragma once
 
-#include "engine/base/base_catalogue.h"
+#include "engine/base/base_manifest.h"
 #include "engine/base/base_pages.h"
 
 namespace isolde::engine {
@@ -11,9 +11,9 @@ namespace isolde::engine {
 Result<void> check_adoptable(const PageRoots& roots, const PageFile::MainTree& main,
                              const std::filesystem::path& file, std::size_t max_keyspaces);
 
-// Makes `catalogue` fit the named databases: new ones become keyspaces, missing ones go. There is
+// Makes `manifest` fit the named databases: new ones become keyspaces, missing ones go. There is
 // always a keyspace "default".
-void fit_catalogue(const PageFile::MainTree& main, Catalogue& catalogue);
+void fit_manifest(const PageFile::MainTree& main, Manifest& manifest);
 
 // Moves the plain records of the unnamed database to the named database "default", in
 // `transaction`. Returns LMDB's code; invalid_argument if a key is in both.

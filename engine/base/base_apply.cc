@@ -18,10 +18,10 @@ namespace {
 // empty database marked `dropped`.
 class Checkpoint {
  public:
-  explicit Checkpoint(Base::State& state) : state_(state), catalogue_(state.copy_of_catalogue()) {}
+  explicit Checkpoint(Base::State& state) : state_(state), manifest_(state.copy_of_manifest()) {}
   Checkpoint(const Checkpoint&) = delete;
   Checkpoint& operator=(const Checkpoint&) = delete;
-  ~Checkpoint() { forget_slots(); }
+  ~Checkpoint() { forget_entries(); }
 
   Result<ApplyOutcome> run(Timestamp at, ChangeSource& changes);
 
@@ -35,15 +35,15 @@ class Checkpoint {
   bool take(const Change& change);
   bool begin();
   bool prepare_handles();
-  bool prepare_handles_in(MDB_txn* transaction, Catalogue& prepared);
+  bool prepare_handles_in(MDB_txn* transaction, Manifest& prepared);
   bool has_waste() const;
-  bool change_catalogue();
+  bool change_manifest();
   bool create(const CatalogueChange& change);
   bool drop(const CatalogueChange& change);
   bool change_data(const Change& change);
   bool bind(KeyspaceId keyspace);
-  void end_slot(KeyspaceId keyspace);
-  void forget_slots() noexcept;
+  void end_entry(KeyspaceId keyspace);
+  void forget_entries() noexcept;
 
   // Each keeps the reason to stop, and answers false.
   bool stop(int code);
@@ -55,10 +55,10 @@ class Checkpoint {
   Result<ApplyOutcome> outcome();
 
   Base::State& state_;
-  Catalogue catalogue_;
-  std::vector<CatalogueChange> catalogue_changes_;
+  Manifest manifest_;
+  std::vector<CatalogueChange> manifest_changes_;
   std::optional<WriteTransaction> transaction_;
-  std::vector<std::atomic<std::uint64_t>*> bounds_;  // of slots, set for this transaction
+  std::vector<std::atomic<std::uint64_t>*> bounds_;  // of entries, set for this transaction
 
   LmdbCursor cursor_;
   std::optional<KeyspaceId> keyspace_;  // of the cursor
@@ -80,16 +80,16 @@ Result<ApplyOutcome> Checkpoint::run(Timestamp at, ChangeSource& changes) {
   const std::uint64_t number = transaction_->number();
   if (!ok(transaction_->commit())) return outcome();
   bounds_.clear();
-  catalogue_.at = at;
+  manifest_.at = at;
   state_.at.store(at.value, std::memory_order_release);
-  state_.install(std::move(catalogue_));
+  state_.install(std::move(manifest_));
   return ApplyOutcome{ApplyOutcome::Kind::applied, BaseVersion{number}};
 }
 
 Result<ApplyOutcome> Checkpoint::outcome() {
   cursor_.reset();
   transaction_.reset();
-  forget_slots();
+  forget_entries();
   if (error_) return *error_;
   return ApplyOutcome{*retry_, BaseVersion{state_.version.load(std::memory_order_relaxed)}};
 }
@@ -106,14 +106,14 @@ bool Checkpoint::stop(int code) {
 }
 
 bool Checkpoint::take(const Change& change) {
-  const bool of_catalogue =
+  const bool of_manifest =
       change.kind == ChangeKind::create_keyspace || change.kind == ChangeKind::drop_keyspace;
-  if (!of_catalogue) return (transaction_ || begin()) && change_data(change);
+  if (!of_manifest) return (transaction_ || begin()) && change_data(change);
   if (transaction_) {
     return stop(Error(ErrorCode::invalid_argument,
-                      "a checkpoint's changes of the catalogue come before its data"));
+                      "a checkpoint's changes of the manifest come before its data"));
   }
-  catalogue_changes_.push_back({change.kind, change.keyspace, std::string(change.key)});
+  manifest_changes_.push_back({change.kind, change.keyspace, std::string(change.key)});
   return true;
 }
 
@@ -122,35 +122,35 @@ bool Checkpoint::begin() {
   Result<WriteTransaction> begun = WriteTransaction::begin(state_);
   if (!begun) return stop(begun.error());
   transaction_ = std::move(*begun);
-  return change_catalogue();
+  return change_manifest();
 }
 
 bool Checkpoint::prepare_handles() {
   bool needed = false;
-  for (const CatalogueChange& change : catalogue_changes_) {
+  for (const CatalogueChange& change : manifest_changes_) {
     if (change.kind != ChangeKind::create_keyspace) continue;
     if (const auto problem = bad_keyspace_name(change.name)) {
       return stop(Error(ErrorCode::invalid_argument,
                         "the keyspace name " + isolde::quoted(change.name) + ' ' + *problem));
     }
-    const auto known = catalogue_.named.find(change.name);
-    needed = needed || known == catalogue_.named.end() || known->second.handle == 0;
+    const auto known = manifest_.named.find(change.name);
+    needed = needed || known == manifest_.named.end() || known->second.handle == 0;
   }
   if (!needed) return true;
 
   Result<WriteTransaction> begun = WriteTransaction::begin(state_);
   if (!begun) return stop(begun.error());
   WriteTransaction transaction = std::move(*begun);
-  Catalogue prepared = catalogue_;
+  Manifest prepared = manifest_;
   if (!prepare_handles_in(transaction.get(), prepared)) return false;
   if (!ok(transaction.commit())) return false;
-  catalogue_ = prepared;
+  manifest_ = prepared;
   state_.install(std::move(prepared));
   return true;
 }
 
-bool Checkpoint::prepare_handles_in(MDB_txn* transaction, Catalogue& prepared) {
-  for (const CatalogueChange& change : catalogue_changes_) {
+bool Checkpoint::prepare_handles_in(MDB_txn* transaction, Manifest& prepared) {
+  for (const CatalogueChange& change : manifest_changes_) {
     if (change.kind != ChangeKind::create_keyspace) continue;
     NamedDatabase& named = prepared.named[change.name];
     if (named.handle != 0) continue;
@@ -171,23 +171,23 @@ bool Checkpoint::prepare_handles_in(MDB_txn* transaction, Catalogue& prepared) {
 }
 
 bool Checkpoint::has_waste() const {
-  for (const auto& [name, named] : catalogue_.named) {
+  for (const auto& [name, named] : manifest_.named) {
     if (named.kind == NamedKind::dropped || named.kind == NamedKind::loading) return true;
   }
   return false;
 }
 
-bool Checkpoint::change_catalogue() {
-  for (const CatalogueChange& change : catalogue_changes_) {
+bool Checkpoint::change_manifest() {
+  for (const CatalogueChange& change : manifest_changes_) {
     const bool done = change.kind == ChangeKind::create_keyspace ? create(change) : drop(change);
     if (!done) return false;
   }
-  if (catalogue_changes_.empty()) return true;
-  return ok(write_next_keyspace_id(transaction_->get(), state_.meta, catalogue_.next_keyspace_id));
+  if (manifest_changes_.empty()) return true;
+  return ok(write_next_keyspace_id(transaction_->get(), state_.meta, manifest_.next_keyspace_id));
 }
 
 bool Checkpoint::create(const CatalogueChange& change) {
-  NamedDatabase& named = catalogue_.named.at(change.name);
+  NamedDatabase& named = manifest_.named.at(change.name);
   if (named.kind == NamedKind::keyspace) {
     if (named.id == change.id) return true;  // replayed
     return stop(corrupt_base("it has keyspace " + isolde::quoted(change.name) + " under number " +
@@ -198,18 +198,18 @@ bool Checkpoint::create(const CatalogueChange& change) {
   const bool claimed = named.kind == NamedKind::loaded && named.id == change.id;
   if (named.kind == NamedKind::loaded && !claimed) {
     // Views may read the load by its id; its handle is another keyspace's from here on.
-    end_slot(named.id);
+    end_entry(named.id);
   }
   if (!claimed && !ok(mdb_drop(transaction_->get(), named.handle, 0))) return false;
   named.kind = NamedKind::keyspace;
   named.id = change.id;
-  catalogue_.next_keyspace_id =
-      std::max(catalogue_.next_keyspace_id, KeyspaceId{change.id.value + 1});
+  manifest_.next_keyspace_id =
+      std::max(manifest_.next_keyspace_id, KeyspaceId{change.id.value + 1});
   if (!claimed) {
-    KeyspaceSlot& slot = state_.keyspaces.slot(change.id);
-    slot.handle.store(named.handle, std::memory_order_relaxed);
-    bounds_.push_back(&slot.since);
-    slot.since.store(transaction_->number(), std::memory_order_release);
+    HandleEntry& entry = state_.handles.entry(change.id);
+    entry.handle.store(named.handle, std::memory_order_relaxed);
+    bounds_.push_back(&entry.since);
+    entry.since.store(transaction_->number(), std::memory_order_release);
   }
   return ok(write_named(transaction_->get(), state_.meta, change.name, named));
 }
@@ -217,28 +217,28 @@ bool Checkpoint::create(const CatalogueChange& change) {
 // The handle, and with it the name in LMDB's main database, stays: closing it while any view is
 // open is not allowed. See Base::free_handles.
 bool Checkpoint::drop(const CatalogueChange& change) {
-  const auto found = catalogue_.named.find(change.name);
-  if (found == catalogue_.named.end() || found->second.kind != NamedKind::keyspace ||
+  const auto found = manifest_.named.find(change.name);
+  if (found == manifest_.named.end() || found->second.kind != NamedKind::keyspace ||
       found->second.id != change.id) {
     return true;  // replayed
   }
   NamedDatabase& named = found->second;
   if (!ok(mdb_drop(transaction_->get(), named.handle, 0))) return false;
   named.kind = NamedKind::dropped;
-  end_slot(change.id);
+  end_entry(change.id);
   return ok(write_named(transaction_->get(), state_.meta, change.name, named));
 }
 
-void Checkpoint::end_slot(KeyspaceId keyspace) {
-  KeyspaceSlot& slot = state_.keyspaces.slot(keyspace);
-  bounds_.push_back(&slot.until);
-  slot.until.store(transaction_->number(), std::memory_order_release);
+void Checkpoint::end_entry(KeyspaceId keyspace) {
+  HandleEntry& entry = state_.handles.entry(keyspace);
+  bounds_.push_back(&entry.until);
+  entry.until.store(transaction_->number(), std::memory_order_release);
 }
 
-// Puts the slots back that were set for a transaction that did not commit.
-void Checkpoint::forget_slots() noexcept {
+// Puts the entries back that were set for a transaction that did not commit.
+void Checkpoint::forget_entries() noexcept {
   for (std::atomic<std::uint64_t>* bound : bounds_) {
-    bound->store(KeyspaceSlot::never, std::memory_order_release);
+    bound->store(HandleEntry::never, std::memory_order_release);
   }
   bounds_.clear();
 }
@@ -246,16 +246,16 @@ void Checkpoint::forget_slots() noexcept {
 bool Checkpoint::bind(KeyspaceId keyspace) {
   cursor_.reset();
   keyspace_ = keyspace;
-  const KeyspaceSlot* slot = state_.keyspaces.find(keyspace);
-  ignored_ = slot == nullptr || !slot->exists_at(transaction_->number());
+  const HandleEntry* entry = state_.handles.find(keyspace);
+  ignored_ = entry == nullptr || !entry->exists_at(transaction_->number());
   if (ignored_) {
-    if (keyspace < catalogue_.next_keyspace_id) return true;
+    if (keyspace < manifest_.next_keyspace_id) return true;
     return stop(corrupt_base(
         "the log changes keyspace " + std::to_string(keyspace.value) + ", which the base never had",
         state_.file));
   }
   MDB_cursor* cursor = nullptr;
-  if (!ok(mdb_cursor_open(transaction_->get(), slot->handle.load(std::memory_order_relaxed),
+  if (!ok(mdb_cursor_open(transaction_->get(), entry->handle.load(std::memory_order_relaxed),
                           &cursor))) {
     return false;
   }

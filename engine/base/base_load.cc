@@ -59,18 +59,18 @@ Result<void> Load::check() const {
     return Error(ErrorCode::invalid_argument,
                  "the keyspace name " + isolde::quoted(name_) + ' ' + *problem);
   }
-  const Catalogue catalogue = state_.copy_of_catalogue();
-  const auto known = catalogue.named.find(name_);
-  if (known != catalogue.named.end() && known->second.kind == NamedKind::keyspace) {
+  const Manifest manifest = state_.copy_of_manifest();
+  const auto known = manifest.named.find(name_);
+  if (known != manifest.named.end() && known->second.kind == NamedKind::keyspace) {
     return Error(ErrorCode::invalid_argument,
                  "keyspace " + isolde::quoted(name_) + " exists; load into a new one");
   }
-  if (known != catalogue.named.end() && known->second.kind == NamedKind::loaded) {
+  if (known != manifest.named.end() && known->second.kind == NamedKind::loaded) {
     return Error(ErrorCode::invalid_argument,
                  "an earlier load into " + isolde::quoted(name_) + " waits to be created");
   }
-  const KeyspaceSlot* slot = state_.keyspaces.find(id_);
-  if (slot != nullptr && slot->since.load(std::memory_order_relaxed) != KeyspaceSlot::never) {
+  const HandleEntry* entry = state_.handles.find(id_);
+  if (entry != nullptr && entry->since.load(std::memory_order_relaxed) != HandleEntry::never) {
     return Error(ErrorCode::invalid_argument,
                  "keyspace number " + std::to_string(id_.value) + " has been used");
   }
@@ -98,7 +98,7 @@ int Load::record(MDB_txn* transaction, NamedKind kind) {
 
 Result<void> Load::begin() {
   if (Result<void> fine = check(); !fine) return fine;
-  Catalogue next = state_.copy_of_catalogue();
+  Manifest next = state_.copy_of_manifest();
   next.next_keyspace_id = std::max(next.next_keyspace_id, KeyspaceId{id_.value + 1});
   Result<void> written = write([&](MDB_txn* transaction) {
     int code = mdb_dbi_open(transaction, name_.c_str(), MDB_CREATE, &named_.handle);
@@ -187,17 +187,17 @@ int Load::append_batch(MDB_txn* transaction) const {
 // Views can read what was loaded from here on: its create_keyspace is acknowledged by the log, and
 // reaches the base only with a later checkpoint.
 Result<void> Load::finish() {
-  KeyspaceSlot& slot = state_.keyspaces.slot(id_);
-  slot.handle.store(named_.handle, std::memory_order_relaxed);
+  HandleEntry& entry = state_.handles.entry(id_);
+  entry.handle.store(named_.handle, std::memory_order_relaxed);
   Result<void> written = write([&](MDB_txn* transaction) {
-    slot.since.store(mdb_txn_id(transaction), std::memory_order_release);
+    entry.since.store(mdb_txn_id(transaction), std::memory_order_release);
     return record(transaction, NamedKind::loaded);
   });
   if (!written) {
-    slot.since.store(KeyspaceSlot::never, std::memory_order_release);
+    entry.since.store(HandleEntry::never, std::memory_order_release);
     return written;
   }
-  Catalogue next = state_.copy_of_catalogue();
+  Manifest next = state_.copy_of_manifest();
   next.named[name_] = named_;
   state_.install(std::move(next));
   return {};
@@ -209,7 +209,7 @@ void Load::discard() {
     return code == MDB_SUCCESS ? record(transaction, NamedKind::dropped) : code;
   });
   if (!written) return;
-  Catalogue next = state_.copy_of_catalogue();
+  Manifest next = state_.copy_of_manifest();
   next.named[name_] = named_;
   state_.install(std::move(next));
 }
@@ -239,7 +239,7 @@ Result<Timestamp> finish_copy(const std::filesystem::path& directory,
   MDB_dbi meta = 0;
   code = mdb_dbi_open(begun, meta_name, 0, &meta);
   if (code != MDB_SUCCESS) return copy_error(code, file);
-  Result<Catalogue> copied = read_catalogue(begun, meta, file);
+  Result<Manifest> copied = read_manifest(begun, meta, file);
   if (!copied) return copied.error();
   for (const auto& [name, named] : copied->named) {
     if (named.kind == NamedKind::keyspace) continue;
@@ -272,14 +272,14 @@ Result<std::uint64_t> Base::load(KeyspaceId id, std::string_view name, const Loa
 std::vector<KeyspaceInfo> Base::unclaimed_loads() const {
   std::vector<KeyspaceInfo> infos;
   MutexLock lock(state_->mutex);
-  for (const auto& [name, named] : state_->catalogue.named) {
+  for (const auto& [name, named] : state_->manifest.named) {
     if (named.kind == NamedKind::loaded) infos.push_back({named.id, name});
   }
   return infos;
 }
 
 Result<void> Base::discard_load(KeyspaceId id) {
-  Catalogue next = state_->copy_of_catalogue();
+  Manifest next = state_->copy_of_manifest();
   for (auto& [name, named] : next.named) {
     if (named.kind != NamedKind::loaded || named.id != id) continue;
     Result<WriteTransaction> transaction = WriteTransaction::begin(*state_);
@@ -287,11 +287,11 @@ Result<void> Base::discard_load(KeyspaceId id) {
     int code = mdb_drop(transaction->get(), named.handle, 0);
     named.kind = NamedKind::dropped;
     if (code == MDB_SUCCESS) code = write_named(transaction->get(), state_->meta, name, named);
-    KeyspaceSlot& slot = state_->keyspaces.slot(id);
-    slot.until.store(transaction->number(), std::memory_order_release);
+    HandleEntry& entry = state_->handles.entry(id);
+    entry.until.store(transaction->number(), std::memory_order_release);
     if (code == MDB_SUCCESS) code = transaction->commit();
     if (code != MDB_SUCCESS) {
-      slot.until.store(KeyspaceSlot::never, std::memory_order_release);
+      entry.until.store(HandleEntry::never, std::memory_order_release);
       return lmdb_error(code, "discard a load of", state_->file);
     }
     state_->install(std::move(next));
@@ -303,7 +303,7 @@ Result<void> Base::discard_load(KeyspaceId id) {
 // mdb_drop closes the handles at once, whether or not the commit succeeds; so they are forgotten in
 // any case, and opened again should their name come back.
 Result<void> Base::free_handles() {
-  Catalogue next = state_->copy_of_catalogue();
+  Manifest next = state_->copy_of_manifest();
   const auto is_waste = [](const auto& entry) {
     return entry.second.kind == NamedKind::dropped || entry.second.kind == NamedKind::loading;
   };

@@ -74,14 +74,14 @@ Result<LmdbTransaction> begin(MDB_env* environment, unsigned flags,
   return LmdbTransaction(begun);
 }
 
-// The whole catalogue, for a new or newly adopted database, or after a stranger's changes.
-int write_catalogue(MDB_txn* transaction, MDB_dbi meta, const Catalogue& catalogue) {
-  int code = write_identity(transaction, meta, catalogue.database_id);
-  if (code == MDB_SUCCESS) code = write_at(transaction, meta, catalogue.at);
+// The whole manifest, for a new or newly adopted database, or after a stranger's changes.
+int write_manifest(MDB_txn* transaction, MDB_dbi meta, const Manifest& manifest) {
+  int code = write_identity(transaction, meta, manifest.database_id);
+  if (code == MDB_SUCCESS) code = write_at(transaction, meta, manifest.at);
   if (code == MDB_SUCCESS) {
-    code = write_next_keyspace_id(transaction, meta, catalogue.next_keyspace_id);
+    code = write_next_keyspace_id(transaction, meta, manifest.next_keyspace_id);
   }
-  for (const auto& [name, named] : catalogue.named) {
+  for (const auto& [name, named] : manifest.named) {
     MDB_dbi handle = 0;
     if (code == MDB_SUCCESS) code = mdb_dbi_open(transaction, name.c_str(), MDB_CREATE, &handle);
     if (code == MDB_SUCCESS) code = write_named(transaction, meta, name, named);
@@ -89,11 +89,11 @@ int write_catalogue(MDB_txn* transaction, MDB_dbi meta, const Catalogue& catalog
   return code == MDB_SUCCESS ? write_stamp(transaction, meta) : code;
 }
 
-int write_new_catalogue(MDB_txn* transaction, Catalogue catalogue) {
+int write_new_manifest(MDB_txn* transaction, Manifest manifest) {
   MDB_dbi meta = 0;
   const int code = mdb_dbi_open(transaction, meta_name, MDB_CREATE, &meta);
-  catalogue.database_id = random_identity();
-  return code == MDB_SUCCESS ? write_catalogue(transaction, meta, catalogue) : code;
+  manifest.database_id = random_identity();
+  return code == MDB_SUCCESS ? write_manifest(transaction, meta, manifest) : code;
 }
 
 // Why under another name first: a crash while LMDB lays down its first pages must leave no
@@ -108,9 +108,9 @@ Result<void> create_file(const std::filesystem::path& file, const BaseOptions& o
     if (!environment) return environment.error();
     Result<LmdbTransaction> transaction = begin(environment->get(), 0, draft);
     if (!transaction) return transaction.error();
-    Catalogue catalogue;
-    fit_catalogue({}, catalogue);
-    const int code = write_new_catalogue(transaction->get(), catalogue);
+    Manifest manifest;
+    fit_manifest({}, manifest);
+    const int code = write_new_manifest(transaction->get(), manifest);
     if (code != MDB_SUCCESS) return lmdb_error(code, "create", file);
     if (Result<void> done = commit(std::move(*transaction), draft); !done) return done;
   }
@@ -131,7 +131,7 @@ class Opening {
   Result<void> open_environment_of_file();
   Result<void> adopt();
   Result<void> load();
-  Result<void> open_handles(MDB_txn* transaction, Catalogue& catalogue, bool foreign);
+  Result<void> open_handles(MDB_txn* transaction, Manifest& manifest, bool foreign);
   const NamedTree* find(std::string_view name) const;
 
   Base::State& state_;
@@ -242,7 +242,7 @@ Result<void> allocate_lock_file(const std::filesystem::path& file, std::uint32_t
 
 // A reader that may not write LMDB's lock file goes without: the owner lock keeps writers away.
 Result<void> Opening::open_environment_of_file() {
-  constexpr unsigned spare_handles = 64;  // for dropped keyspaces, the catalogue and loads
+  constexpr unsigned spare_handles = 64;  // for dropped keyspaces, the manifest and loads
   const BaseOptions& options = state_.options;
   state_.max_handles =
       std::max(options.max_keyspaces, static_cast<std::uint32_t>(main_.named.size())) +
@@ -279,12 +279,12 @@ Result<void> Opening::adopt() {
   for (;;) {
     Result<LmdbTransaction> transaction = begin(environment, 0, state_.file);
     if (!transaction) return transaction.error();
-    Catalogue catalogue;
-    fit_catalogue(main_, catalogue);
+    Manifest manifest;
+    fit_manifest(main_, manifest);
     Result<int> moved = move_plain_records(transaction->get(), main_, state_.file);
     if (!moved) return moved.error();
     int code = *moved;
-    if (code == MDB_SUCCESS) code = write_new_catalogue(transaction->get(), catalogue);
+    if (code == MDB_SUCCESS) code = write_new_manifest(transaction->get(), manifest);
     if (code == MDB_SUCCESS) code = mdb_txn_commit(transaction->release());
     if (code == MDB_SUCCESS) break;
     if (code != MDB_MAP_FULL) return lmdb_error(code, "adopt", state_.file);
@@ -300,29 +300,29 @@ Result<void> Opening::load() {
   if (!transaction) return transaction.error();
   const std::uint64_t number = mdb_txn_id(transaction->get());
   const int code = mdb_dbi_open(transaction->get(), meta_name, 0, &state_.meta);
-  if (code != MDB_SUCCESS) return lmdb_error(code, "find the catalogue of", state_.file);
-  Result<Catalogue> catalogue = read_catalogue(transaction->get(), state_.meta, state_.file);
-  if (!catalogue) return catalogue.error();
-  const bool foreign = catalogue->transaction != number;
-  if (Result<void> opened = open_handles(transaction->get(), *catalogue, foreign); !opened) {
+  if (code != MDB_SUCCESS) return lmdb_error(code, "find the manifest of", state_.file);
+  Result<Manifest> manifest = read_manifest(transaction->get(), state_.meta, state_.file);
+  if (!manifest) return manifest.error();
+  const bool foreign = manifest->transaction != number;
+  if (Result<void> opened = open_handles(transaction->get(), *manifest, foreign); !opened) {
     return opened;
   }
   // Committing a read transaction keeps the handles that were opened in it.
   if (Result<void> done = commit(std::move(*transaction), state_.file); !done) return done;
 
-  if (!catalogue->log_begun && catalogue->at == Timestamp{0}) state_.fresh = true;
-  state_.database_id = catalogue->database_id;
+  if (!manifest->log_begun && manifest->at == Timestamp{0}) state_.fresh = true;
+  state_.database_id = manifest->database_id;
   state_.foreign.store(foreign);
-  state_.at.store(catalogue->at.value);
+  state_.at.store(manifest->at.value);
   state_.newest_possible.store(number);
   state_.version.store(number);
-  state_.install(std::move(*catalogue));
+  state_.install(std::move(*manifest));
   return {};
 }
 
 // A keyspace that a stranger removed has no handle, and is absent everywhere.
-Result<void> Opening::open_handles(MDB_txn* transaction, Catalogue& catalogue, bool foreign) {
-  for (auto& [name, named] : catalogue.named) {
+Result<void> Opening::open_handles(MDB_txn* transaction, Manifest& manifest, bool foreign) {
+  for (auto& [name, named] : manifest.named) {
     const NamedTree* tree = find(name);
     if (tree != nullptr && !special_flag_name(tree->tree.flags).empty()) {
       return check_adoptable({}, main_, state_.file, main_.named.size());
@@ -330,29 +330,29 @@ Result<void> Opening::open_handles(MDB_txn* transaction, Catalogue& catalogue, b
     const int code = mdb_dbi_open(transaction, name.c_str(), 0, &named.handle);
     if (code == MDB_NOTFOUND && foreign) continue;
     if (code == MDB_NOTFOUND) {
-      return corrupt_base("keyspace " + isolde::quoted(name) + " of its catalogue is not there",
+      return corrupt_base("keyspace " + isolde::quoted(name) + " of its manifest is not there",
                           state_.file);
     }
     if (code != MDB_SUCCESS) return lmdb_error(code, "open a keyspace of", state_.file);
     // A finished load may have its create_keyspace in the log.
     if (named.kind != NamedKind::keyspace && named.kind != NamedKind::loaded) continue;
-    KeyspaceSlot& slot = state_.keyspaces.slot(named.id);
-    slot.handle.store(named.handle);
-    slot.since.store(0);
+    HandleEntry& entry = state_.handles.entry(named.id);
+    entry.handle.store(named.handle);
+    entry.since.store(0);
   }
   return {};
 }
 
-// Opens what is in the catalogue and has no handle yet.
-int open_new_handles(Base::State& state, MDB_txn* transaction, Catalogue& catalogue) {
-  for (auto& [name, named] : catalogue.named) {
+// Opens what is in the manifest and has no handle yet.
+int open_new_handles(Base::State& state, MDB_txn* transaction, Manifest& manifest) {
+  for (auto& [name, named] : manifest.named) {
     if (named.handle != 0) continue;
     const int code = mdb_dbi_open(transaction, name.c_str(), 0, &named.handle);
     if (code != MDB_SUCCESS) return code;
     if (named.kind != NamedKind::keyspace) continue;
-    KeyspaceSlot& slot = state.keyspaces.slot(named.id);
-    slot.handle.store(named.handle);
-    slot.since.store(0);
+    HandleEntry& entry = state.handles.entry(named.id);
+    entry.handle.store(named.handle);
+    entry.since.store(0);
   }
   return MDB_SUCCESS;
 }
@@ -380,16 +380,16 @@ Result<void> accept_for_reading(Base::State& state) {
   if (!main) return main.error();
   Result<LmdbTransaction> transaction = begin(state.environment.get(), MDB_RDONLY, state.file);
   if (!transaction) return transaction.error();
-  Catalogue catalogue = state.copy_of_catalogue();
-  fit_catalogue(*main, catalogue);
+  Manifest manifest = state.copy_of_manifest();
+  fit_manifest(*main, manifest);
   const bool has_default =
       std::any_of(main->named.begin(), main->named.end(),
                   [](const NamedTree& named) { return named.name == default_keyspace_name; });
-  if (!has_default) catalogue.named.erase(std::string(default_keyspace_name));
-  const int code = open_new_handles(state, transaction->get(), catalogue);
+  if (!has_default) manifest.named.erase(std::string(default_keyspace_name));
+  const int code = open_new_handles(state, transaction->get(), manifest);
   if (code != MDB_SUCCESS) return lmdb_error(code, "read", state.file);
   if (Result<void> done = commit(std::move(*transaction), state.file); !done) return done;
-  state.install(std::move(catalogue));
+  state.install(std::move(manifest));
   return {};
 }
 
@@ -408,20 +408,20 @@ Result<void> Base::accept_foreign_write() {
     if (!transaction) return transaction.error();
     Result<PageFile::MainTree> main = inspect_again(state);
     if (!main) return main.error();
-    Catalogue catalogue = state.copy_of_catalogue();
-    const Catalogue before = catalogue;
-    fit_catalogue(*main, catalogue);
+    Manifest manifest = state.copy_of_manifest();
+    const Manifest before = manifest;
+    fit_manifest(*main, manifest);
     Result<int> moved = move_plain_records(transaction->get(), *main, state.file);
     if (!moved) return moved.error();
     int code = *moved;
     for (const auto& [name, named] : before.named) {
       if (code == MDB_SUCCESS) code = erase_named(transaction->get(), state.meta, name);
     }
-    if (code == MDB_SUCCESS) code = write_catalogue(transaction->get(), state.meta, catalogue);
-    if (code == MDB_SUCCESS) code = open_new_handles(state, transaction->get(), catalogue);
+    if (code == MDB_SUCCESS) code = write_manifest(transaction->get(), state.meta, manifest);
+    if (code == MDB_SUCCESS) code = open_new_handles(state, transaction->get(), manifest);
     if (code == MDB_SUCCESS) code = transaction->commit();
     if (code == MDB_SUCCESS) {
-      state.install(std::move(catalogue));
+      state.install(std::move(manifest));
       state.foreign.store(false);
       return {};
     }

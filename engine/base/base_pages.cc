@@ -219,7 +219,7 @@ Result<void> PageFile::find_page_size() {
   return {};
 }
 
-Result<std::optional<PageRoots>> PageFile::read_meta(unsigned index) const {
+Result<std::optional<PageRoots>> PageFile::read_manifest(unsigned index) const {
   std::string bytes;
   if (Result<void> done =
           read(std::uint64_t{index} * page_bytes_, header_bytes + meta_bytes, bytes);
@@ -241,9 +241,9 @@ Result<std::optional<PageRoots>> PageFile::read_meta(unsigned index) const {
 // Transaction n writes meta page n % 2, so the other one is of n - 1 (a new file: both of 0).
 // Anything else LMDB would misread.
 Result<PageRoots> PageFile::newest() const {
-  Result<std::optional<PageRoots>> even = read_meta(0);
+  Result<std::optional<PageRoots>> even = read_manifest(0);
   if (!even) return even.error();
-  Result<std::optional<PageRoots>> odd = read_meta(1);
+  Result<std::optional<PageRoots>> odd = read_manifest(1);
   if (!odd) return odd.error();
   if (!*even || !*odd) return damaged("a meta page is not one", *even ? 1 : 0);
   const bool odd_is_newest = (*odd)->transaction > (*even)->transaction;
@@ -270,7 +270,7 @@ Result<PageRoots> PageFile::newest() const {
 }
 
 Result<std::optional<PageRoots>> PageFile::state_of(std::uint64_t transaction) const {
-  Result<std::optional<PageRoots>> roots = read_meta(transaction % 2);
+  Result<std::optional<PageRoots>> roots = read_manifest(transaction % 2);
   if (roots && *roots && (*roots)->transaction != transaction) return std::optional<PageRoots>{};
   return roots;
 }

@@ -99,7 +99,7 @@ class PageFile {
 
   Result<void> read(std::uint64_t offset, std::size_t bytes, std::string& into) const;
   Result<void> find_page_size();
-  Result<std::optional<PageRoots>> read_meta(unsigned index) const;
+  Result<std::optional<PageRoots>> read_manifest(unsigned index) const;
   Result<void> visit_page(Walk& walk, std::uint64_t number, unsigned level,
                           std::optional<std::string_view> from, std::optional<std::string_view> to);
   Result<void> visit_branch(Walk& walk, const std::string& page, std::uint64_t number,

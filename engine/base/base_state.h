@@ -6,21 +6,21 @@
 #include <string>
 
 #include "engine/base/base.h"
-#include "engine/base/base_catalogue.h"
-#include "engine/base/base_keyspaces.h"
+#include "engine/base/base_handles.h"
+#include "engine/base/base_manifest.h"
 #include "engine/base/lmdb_error.h"
 #include "engine/mutex.h"
 
 namespace isolde::engine {
 
 // Thread safety: the atomics and the table of keyspaces are read by everyone, the rest of the
-// catalogue under the mutex; all is written by one thread at a time (see Base), the catalogue under
+// manifest under the mutex; all is written by one thread at a time (see Base), the manifest under
 // the mutex then too.
 //
 // Invariants:
 //   version <= newest_possible <= version + 1. The latter is raised just before an LMDB commit, the
 //   former after it, so a view beyond newest_possible was committed by a stranger.
-//   A slot of `keyspaces` is right for every version up to newest_possible.
+//   An entry of `handles` is right for every version up to newest_possible.
 //   A handle is closed only with no view open (see Base::free_handles), so a view's handles stay
 //   its own.
 struct Base::State {
@@ -44,18 +44,18 @@ struct Base::State {
   std::atomic<std::uint64_t> newest_possible{0};
   std::atomic<std::uint64_t> at{0};
 
-  alignas(64) KeyspaceTable keyspaces;
+  alignas(64) HandleTable handles;
 
-  mutable Mutex mutex;  // leaf: held for copies of the catalogue, never across I/O
-  Catalogue catalogue ISOLDE_GUARDED_BY(mutex);
+  mutable Mutex mutex;  // leaf: held for copies of the manifest, never across I/O
+  Manifest manifest ISOLDE_GUARDED_BY(mutex);
 
-  Catalogue copy_of_catalogue() const ISOLDE_EXCLUDES(mutex) {
+  Manifest copy_of_manifest() const ISOLDE_EXCLUDES(mutex) {
     MutexLock lock(mutex);
-    return catalogue;
+    return manifest;
   }
-  void install(Catalogue next) ISOLDE_EXCLUDES(mutex) {
+  void install(Manifest next) ISOLDE_EXCLUDES(mutex) {
     MutexLock lock(mutex);
-    catalogue = std::move(next);
+    manifest = std::move(next);
   }
 };
 

@@ -1,4 +1,4 @@
-// Base::verify: every page, every entry, and the catalogue against what is there.
+// Base::verify: every page, every entry, and the manifest against what is there.
 #include "engine/base/base_pages.h"
 #include "engine/base/base_state.h"
 
@@ -31,19 +31,19 @@ Result<Pinned> pin_newest(const Base::State& state, const PageFile& pages) {
   }
 }
 
-Result<void> check_names(const Catalogue& catalogue, const PageFile::MainTree& main,
+Result<void> check_names(const Manifest& manifest, const PageFile::MainTree& main,
                          const std::filesystem::path& file) {
   std::size_t present = 0;
   for (const NamedTree& named : main.named) {
     if (named.name == meta_name) continue;
-    if (catalogue.named.count(named.name) == 0) {
-      return corrupt_base("database " + isolde::quoted(named.name) + " is not in its catalogue",
+    if (manifest.named.count(named.name) == 0) {
+      return corrupt_base("database " + isolde::quoted(named.name) + " is not in its manifest",
                           file);
     }
     ++present;
   }
-  if (present != catalogue.named.size()) {
-    return corrupt_base("a keyspace of its catalogue is not there", file);
+  if (present != manifest.named.size()) {
+    return corrupt_base("a keyspace of its manifest is not there", file);
   }
   if (main.plain_entries != 0) {
     return corrupt_base("there are records outside its keyspaces", file);
@@ -71,31 +71,31 @@ Result<BaseSummary> Base::verify() {
     bytes += entry.key.size() + entry.value.size();
     return {};
   };
-  // The catalogue's own tree first: LMDB must not read it before it is known to be sound.
-  for (const bool of_catalogue : {true, false}) {
-    std::optional<Catalogue> catalogue;
-    if (!of_catalogue) {
-      Result<Catalogue> read = read_catalogue(pinned->transaction.get(), state.meta, state.file);
+  // The manifest's own tree first: LMDB must not read it before it is known to be sound.
+  for (const bool of_manifest : {true, false}) {
+    std::optional<Manifest> manifest;
+    if (!of_manifest) {
+      Result<Manifest> read = read_manifest(pinned->transaction.get(), state.meta, state.file);
       if (!read) return read.error();
-      catalogue = std::move(*read);
+      manifest = std::move(*read);
       const bool adopting = state.foreign.load();
       if (!adopting) {
-        if (Result<void> fits = check_names(*catalogue, *main, state.file); !fits) {
+        if (Result<void> fits = check_names(*manifest, *main, state.file); !fits) {
           return fits.error();
         }
       }
     }
     for (const NamedTree& named : main->named) {
-      if ((named.name == meta_name) != of_catalogue) continue;
+      if ((named.name == meta_name) != of_manifest) continue;
       keys = bytes = 0;
       const bool is_meta = named.name == meta_name;
       Result<void> walked = pages->walk(
-          named.tree, (is_meta ? "the catalogue " : "keyspace ") + isolde::quoted(named.name),
+          named.tree, (is_meta ? "the manifest " : "keyspace ") + isolde::quoted(named.name),
           PageFile::Extent::all, count);
       if (!walked) return walked.error();
       if (is_meta) continue;
-      const auto known = catalogue->named.find(named.name);
-      if (known == catalogue->named.end() || known->second.kind != NamedKind::keyspace) continue;
+      const auto known = manifest->named.find(named.name);
+      if (known == manifest->named.end() || known->second.kind != NamedKind::keyspace) continue;
       ++summary.keyspaces;
       summary.keys += keys;
       summary.bytes += bytes;

@@ -88,11 +88,11 @@ void BaseView::close() noexcept {
 }
 
 BaseLookup BaseView::get(KeyspaceId keyspace, std::string_view key) const noexcept {
-  const KeyspaceSlot* slot = base_->state_->keyspaces.find(keyspace);
-  if (slot == nullptr || !slot->exists_at(version_.value)) return {};
+  const HandleEntry* entry = base_->state_->handles.find(keyspace);
+  if (entry == nullptr || !entry->exists_at(version_.value)) return {};
   MDB_val k = to_lmdb(key);
   MDB_val v;
-  const int code = mdb_get(txn_, slot->handle.load(std::memory_order_relaxed), &k, &v);
+  const int code = mdb_get(txn_, entry->handle.load(std::memory_order_relaxed), &k, &v);
   if (code == MDB_SUCCESS) return {BaseLookup::Status::found, 0, from_lmdb(v)};
   if (code == MDB_NOTFOUND || key.empty()) return {};
   return {BaseLookup::Status::failed, code, {}};
@@ -117,10 +117,10 @@ BaseCursor::~BaseCursor() { close(); }
 
 Result<void> BaseCursor::bind(BaseView& view, KeyspaceId keyspace) {
   const Base::State& state = *view.base_->state_;
-  const KeyspaceSlot* slot = state.keyspaces.find(keyspace);
-  empty_ = slot == nullptr || !slot->exists_at(view.version_.value);
+  const HandleEntry* entry = state.handles.find(keyspace);
+  empty_ = entry == nullptr || !entry->exists_at(view.version_.value);
   if (empty_) return {};
-  const unsigned handle = slot->handle.load(std::memory_order_relaxed);
+  const unsigned handle = entry->handle.load(std::memory_order_relaxed);
   int code = MDB_SUCCESS;
   if (cursor_ != nullptr && dbi_ == handle) {
     code = mdb_cursor_renew(view.txn_, cursor_);

@@ -13,7 +13,7 @@
 namespace isolde::engine {
 
 // The error for LMDB's code `code` (or errno) met while doing something to `file`. `doing` is a
-// verb in the infinitive with its object ("read the catalogue of").
+// verb in the infinitive with its object ("read the manifest of").
 Error lmdb_error(int code, std::string_view doing, const std::filesystem::path& file);
 
 // What someone reads whose file is damaged: the sentence ends in the remedy.

@@ -1,4 +1,4 @@
-// The bytes of one commit in the log: after-images only (C6), and changes of the catalogue (K1).
+// The bytes of one commit in the log: after-images only (C6), and changes of the manifest (K1).
 #pragma once
 
 #include <cstddef>

@@ -131,12 +131,12 @@ void CrashSession::change_keyspaces() {
   }
   const bool in_doubt = !done && done.error().code() == ErrorCode::commit_outcome_unknown;
   if (done || in_doubt) {
-    ledger_->catalogue_commits.push_back(
+    ledger_->keyspace_commits.push_back(
         {is_there ? CommittedChange::Kind::drop_keyspace : CommittedChange::Kind::create_keyspace,
          name});
   }
   if (done) {
-    ledger_->acknowledged.push_back({.catalogue = ledger_->catalogue_commits.size()});
+    ledger_->acknowledged.push_back({.keyspace_commit = ledger_->keyspace_commits.size()});
   } else if (done.error().code() != ErrorCode::keyspace_busy) {
     refused(done.error(), "a change of keyspaces");
   }

@@ -18,15 +18,15 @@ namespace isolde::test {
 struct CrashLedger {
   struct Acknowledged {  // one of the three
     std::uint64_t commit = 0;
-    std::string tag = {};       // who wrote a value that was read
-    std::size_t catalogue = 0;  // which of catalogue_commits, from 1
+    std::string tag = {};             // who wrote a value that was read
+    std::size_t keyspace_commit = 0;  // which of keyspace_commits, from 1
   };
 
   std::map<std::uint64_t, CommittedChanges> data_commits;  // those in doubt too
   std::map<std::string, std::uint64_t> commit_of_tag;
-  std::vector<CommittedChange> catalogue_commits;  // in order; made by session 0 alone
-  std::vector<Acknowledged> acknowledged;          // in order
-  std::vector<std::uint64_t> visible_of_session;   // its last commit that got visible
+  std::vector<CommittedChange> keyspace_commits;  // in order; made by session 0 alone
+  std::vector<Acknowledged> acknowledged;         // in order
+  std::vector<std::uint64_t> visible_of_session;  // its last commit that got visible
 };
 
 class CrashSession {

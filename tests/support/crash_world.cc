@@ -207,22 +207,22 @@ const CrashWorld::BaseCopy& CrashWorld::copy_of_base() {
   return copy;
 }
 
-// Which commit had which number: those of data are known, those of the catalogue were made by one
+// Which commit had which number: those of data are known, those of keyspaces were made by one
 // session, so they are the others, in order.
 std::string CrashWorld::resolve(std::uint64_t begun_at, std::uint64_t appended) {
-  std::vector<std::uint64_t> catalogue;
+  std::vector<std::uint64_t> of_keyspaces;
   for (std::uint64_t commit = begun_at + 1; commit <= appended; ++commit) {
     const auto data = ledger_.data_commits.find(commit);
     if (data != ledger_.data_commits.end()) {
       history_.append(data->second);
-    } else if (catalogue.size() < ledger_.catalogue_commits.size()) {
-      history_.append({ledger_.catalogue_commits[catalogue.size()]});
-      catalogue.push_back(commit);
+    } else if (of_keyspaces.size() < ledger_.keyspace_commits.size()) {
+      history_.append({ledger_.keyspace_commits[of_keyspaces.size()]});
+      of_keyspaces.push_back(commit);
     } else {
       return "commit " + std::to_string(commit) + " was made by nobody";
     }
   }
-  if (catalogue.size() != ledger_.catalogue_commits.size()) {
+  if (of_keyspaces.size() != ledger_.keyspace_commits.size()) {
     return "a change of keyspaces has no commit";
   }
   for (CrashImage& image : images_) {
@@ -230,7 +230,7 @@ std::string CrashWorld::resolve(std::uint64_t begun_at, std::uint64_t appended) 
     for (std::size_t i = 0; i < image.acknowledged; ++i) {
       const CrashLedger::Acknowledged& answer = ledger_.acknowledged[i];
       std::uint64_t commit = answer.commit;
-      if (answer.catalogue > 0) commit = catalogue[answer.catalogue - 1];
+      if (answer.keyspace_commit > 0) commit = of_keyspaces[answer.keyspace_commit - 1];
       if (!answer.tag.empty()) {
         const auto writer = ledger_.commit_of_tag.find(answer.tag);
         commit = writer != ledger_.commit_of_tag.end() ? writer->second : 0;

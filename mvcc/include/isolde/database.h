@@ -129,7 +129,7 @@ class Database {
   // permission_denied, disk_full, io_error, database_failed, read_only (opened so, with commits in
   // the log only).
   Result<void> backup(const std::filesystem::path& directory);
-  // Reads everything: the base's trees (order, sizes, catalogue) and the log (checksums, chaining).
+  // Reads everything: the base's trees (order, sizes, manifest) and the log (checksums, chaining).
   // Errors: corruption (file and place), io_error.
   Result<VerifyReport> verify();
 

@@ -1,10 +1,10 @@
-#include "mvcc/catalog.h"
+#include "mvcc/keyspace_table.h"
 
 #include <algorithm>
 
 namespace isolde::mvcc {
 
-Catalog::~Catalog() {
+KeyspaceTable::~KeyspaceTable() {
   for (auto& slot : chunks_) {
     Chunk* chunk = slot.load();
     if (chunk == nullptr) continue;
@@ -13,22 +13,24 @@ Catalog::~Catalog() {
   }
 }
 
-KeyspaceState* Catalog::mutable_state(KeyspaceId id) const noexcept {
+KeyspaceState* KeyspaceTable::mutable_state(KeyspaceId id) const noexcept {
   if (id.value >= max_ids) return nullptr;
   Chunk* chunk = chunks_[id.value / chunk_ids].load();
   return chunk == nullptr ? nullptr : (*chunk)[id.value % chunk_ids].load();
 }
 
-const KeyspaceState* Catalog::state(KeyspaceId id) const noexcept { return mutable_state(id); }
+const KeyspaceState* KeyspaceTable::state(KeyspaceId id) const noexcept {
+  return mutable_state(id);
+}
 
-std::optional<Keyspace> Catalog::find(std::string_view name) const {
+std::optional<Keyspace> KeyspaceTable::find(std::string_view name) const {
   MutexLock lock(mutex_);
   const auto found = names_.find(name);
   if (found == names_.end()) return std::nullopt;
   return found->second;
 }
 
-std::vector<Keyspace> Catalog::list() const {
+std::vector<Keyspace> KeyspaceTable::list() const {
   MutexLock lock(mutex_);
   std::vector<Keyspace> keyspaces;
   keyspaces.reserve(names_.size());
@@ -36,12 +38,12 @@ std::vector<Keyspace> Catalog::list() const {
   return keyspaces;
 }
 
-std::string Catalog::name_of(KeyspaceId id) const {
+std::string KeyspaceTable::name_of(KeyspaceId id) const {
   const KeyspaceState* found = state(id);
   return found == nullptr ? "keyspace " + std::to_string(id.value) : found->handle.name();
 }
 
-std::optional<KeyspaceId> Catalog::reserve_id() noexcept {
+std::optional<KeyspaceId> KeyspaceTable::reserve_id() noexcept {
   std::uint32_t id = next_id_.load();
   do {
     if (id >= max_ids) return std::nullopt;
@@ -49,13 +51,14 @@ std::optional<KeyspaceId> Catalog::reserve_id() noexcept {
   return KeyspaceId{id};
 }
 
-void Catalog::skip_ids_below(KeyspaceId id) noexcept {
+void KeyspaceTable::skip_ids_below(KeyspaceId id) noexcept {
   std::uint32_t next = next_id_.load();
   while (next < id.value && !next_id_.compare_exchange_weak(next, id.value)) {
   }
 }
 
-void Catalog::create(KeyspaceId id, std::string_view name, std::uint64_t commit, bool loaded) {
+void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t commit,
+                           bool loaded) {
   skip_ids_below(KeyspaceId{id.value + 1});
   MutexLock lock(mutex_);
   // Replayed over a base that has it already: harmless.
@@ -72,7 +75,7 @@ void Catalog::create(KeyspaceId id, std::string_view name, std::uint64_t commit,
   }
 }
 
-void Catalog::drop(KeyspaceId id, std::uint64_t commit) {
+void KeyspaceTable::drop(KeyspaceId id, std::uint64_t commit) {
   MutexLock lock(mutex_);
   KeyspaceState* state = mutable_state(id);
   if (state == nullptr) return;
@@ -82,8 +85,8 @@ void Catalog::drop(KeyspaceId id, std::uint64_t commit) {
   changes_.push_back({commit, engine::ChangeKind::drop_keyspace, state->handle});
 }
 
-void Catalog::for_each_change(std::uint64_t after, std::uint64_t until,
-                              const std::function<bool(const engine::Change&)>& visit) const {
+void KeyspaceTable::for_each_change(std::uint64_t after, std::uint64_t until,
+                                    const std::function<bool(const engine::Change&)>& visit) const {
   std::vector<LoggedChange> changes;
   {
     MutexLock lock(mutex_);
@@ -95,12 +98,12 @@ void Catalog::for_each_change(std::uint64_t after, std::uint64_t until,
   }
 }
 
-void Catalog::forget_changes(std::uint64_t until) {
+void KeyspaceTable::forget_changes(std::uint64_t until) {
   MutexLock lock(mutex_);
   std::erase_if(changes_, [&](const LoggedChange& change) { return change.commit <= until; });
 }
 
-void Catalog::roll_back(std::uint64_t durable) {
+void KeyspaceTable::roll_back(std::uint64_t durable) {
   MutexLock lock(mutex_);
   while (!changes_.empty() && changes_.back().commit > durable) {
     const Keyspace keyspace = changes_.back().keyspace;
@@ -116,8 +119,8 @@ void Catalog::roll_back(std::uint64_t durable) {
   }
 }
 
-void Catalog::for_each_drop(std::uint64_t after,
-                            const std::function<void(std::uint64_t)>& visit) const {
+void KeyspaceTable::for_each_drop(std::uint64_t after,
+                                  const std::function<void(std::uint64_t)>& visit) const {
   MutexLock lock(mutex_);
   for (const LoggedChange& change : changes_) {
     if (change.kind == engine::ChangeKind::drop_keyspace && change.commit > after) {
@@ -126,7 +129,7 @@ void Catalog::for_each_drop(std::uint64_t after,
   }
 }
 
-std::optional<std::uint64_t> Catalog::first_drop(std::uint64_t after) const {
+std::optional<std::uint64_t> KeyspaceTable::first_drop(std::uint64_t after) const {
   MutexLock lock(mutex_);
   for (const LoggedChange& change : changes_) {
     if (change.kind == engine::ChangeKind::drop_keyspace && change.commit > after) {

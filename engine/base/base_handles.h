@@ -12,8 +12,8 @@
 
 namespace isolde::engine {
 
-// The life of one keyspace: it exists in the states with since <= version < until.
-struct KeyspaceSlot {
+// The handle of one keyspace, which exists in the states with since <= version < until.
+struct HandleEntry {
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
 
   std::atomic<std::uint64_t> since{never};
@@ -26,23 +26,23 @@ struct KeyspaceSlot {
   }
 };
 
-// From keyspace id to slot, on the path of every read: no mutex, two loads for the first thousand
-// ids. Ids are never reused, so slots are never removed, and a slot's address is good for the
-// table's life.
+// From keyspace id to entry, on the path of every read: no mutex, two loads for the first thousand
+// ids. Ids are never reused, so entries are never removed, and an entry's address is good for the
+// table's lifetime.
 //
-// Thread safety: find() concurrently with everything, slot() in one thread at a time.
+// Thread safety: find() concurrently with everything, entry() in one thread at a time.
 //
-// Why a slot is filled before the LMDB commit that it belongs to, with the number that this commit
-// will have, and emptied again should it fail: otherwise
+// Why an entry is filled before the LMDB commit that it belongs to, with the number that this
+// commit will have, and emptied again should it fail: otherwise
 //   checkpoint  commits 12, which creates the keyspace
-//   reader      opens its view on 12, finds no slot, answers absent for a key that is there
-//   checkpoint  fills the slot
-class KeyspaceTable {
+//   reader      opens its view on 12, finds no entry, answers absent for a key that is there
+//   checkpoint  fills the entry
+class HandleTable {
  public:
-  KeyspaceTable() { slot(KeyspaceId{0}); }
-  KeyspaceTable(const KeyspaceTable&) = delete;
-  KeyspaceTable& operator=(const KeyspaceTable&) = delete;
-  ~KeyspaceTable() {
+  HandleTable() { entry(KeyspaceId{0}); }
+  HandleTable(const HandleTable&) = delete;
+  HandleTable& operator=(const HandleTable&) = delete;
+  ~HandleTable() {
     for (auto& branch : root_) {
       std::unique_ptr<Branch> owned(branch.load(std::memory_order_relaxed));
       if (!owned) continue;
@@ -50,18 +50,18 @@ class KeyspaceTable {
     }
   }
 
-  const KeyspaceSlot* find(KeyspaceId keyspace) const noexcept {
+  const HandleEntry* find(KeyspaceId keyspace) const noexcept {
     const std::uint32_t id = keyspace.value;
-    if (id < leaf_slots) return &(*first_)[id];
+    if (id < leaf_entries) return &(*first_)[id];
     const Branch* branch = root_[id >> (leaf_bits + branch_bits)].load(std::memory_order_acquire);
     if (branch == nullptr) return nullptr;
     const Leaf* leaf =
         (*branch)[(id >> leaf_bits) % branch->size()].load(std::memory_order_acquire);
-    return leaf == nullptr ? nullptr : &(*leaf)[id % leaf_slots];
+    return leaf == nullptr ? nullptr : &(*leaf)[id % leaf_entries];
   }
 
-  // The slot of `keyspace`, made if need be.
-  KeyspaceSlot& slot(KeyspaceId keyspace) {
+  // The entry of `keyspace`, made if need be.
+  HandleEntry& entry(KeyspaceId keyspace) {
     const std::uint32_t id = keyspace.value;
     auto& branch = root_[id >> (leaf_bits + branch_bits)];
     if (branch.load(std::memory_order_relaxed) == nullptr) {
@@ -71,16 +71,16 @@ class KeyspaceTable {
     if (leaf.load(std::memory_order_relaxed) == nullptr) {
       leaf.store(std::make_unique<Leaf>().release(), std::memory_order_release);
     }
-    Leaf* slots = leaf.load(std::memory_order_relaxed);
-    if (first_ == nullptr) first_ = slots;
-    return (*slots)[id % leaf_slots];
+    Leaf* entries = leaf.load(std::memory_order_relaxed);
+    if (first_ == nullptr) first_ = entries;
+    return (*entries)[id % leaf_entries];
   }
 
  private:
   static constexpr unsigned leaf_bits = 10;
   static constexpr unsigned branch_bits = 11;
-  static constexpr std::uint32_t leaf_slots = 1u << leaf_bits;
-  using Leaf = std::array<KeyspaceSlot, leaf_slots>;
+  static constexpr std::uint32_t leaf_entries = 1u << leaf_bits;
+  using Leaf = std::array<HandleEntry, leaf_entries>;
   using Branch = std::array<std::atomic<Leaf*>, 1u << branch_bits>;
 
   Leaf* first_ = nullptr;  // set by the constructor, the same ever after

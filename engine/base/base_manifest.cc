@@ -1,4 +1,4 @@
-#include "engine/base/base_catalogue.h"
+#include "engine/base/base_manifest.h"
 
 #include <array>
 #include <functional>
@@ -50,9 +50,9 @@ Result<Integer> read_number(MDB_txn* transaction, MDB_dbi meta, std::string_view
       code == MDB_SUCCESS ? decode<Integer>(from_lmdb(v)) : std::nullopt;
   if (number) return *number;
   if (code != MDB_SUCCESS && code != MDB_NOTFOUND) {
-    return lmdb_error(code, "read the catalogue of", file);
+    return lmdb_error(code, "read the manifest of", file);
   }
-  return corrupt_base("its catalogue has no valid record '" + std::string(key) + "'", file);
+  return corrupt_base("its manifest has no valid record '" + std::string(key) + "'", file);
 }
 
 std::optional<NamedDatabase> decode_named(std::string_view bytes) {
@@ -64,10 +64,10 @@ std::optional<NamedDatabase> decode_named(std::string_view bytes) {
 }
 
 Result<void> read_names(MDB_txn* transaction, MDB_dbi meta, const std::filesystem::path& file,
-                        Catalogue& catalogue) {
+                        Manifest& manifest) {
   MDB_cursor* opened = nullptr;
   int code = mdb_cursor_open(transaction, meta, &opened);
-  if (code != MDB_SUCCESS) return lmdb_error(code, "read the catalogue of", file);
+  if (code != MDB_SUCCESS) return lmdb_error(code, "read the manifest of", file);
   const LmdbCursor cursor(opened);
   MDB_val key = to_lmdb(name_prefix);
   MDB_val value{};
@@ -77,22 +77,22 @@ Result<void> read_names(MDB_txn* transaction, MDB_dbi meta, const std::filesyste
     if (record.substr(0, name_prefix.size()) != name_prefix) break;
     const std::string_view name = record.substr(name_prefix.size());
     const std::optional<NamedDatabase> named = decode_named(from_lmdb(value));
-    if (!named || bad_keyspace_name(name) || named->id >= catalogue.next_keyspace_id) {
+    if (!named || bad_keyspace_name(name) || named->id >= manifest.next_keyspace_id) {
       return corrupt_base(
-          "the catalogue's record of keyspace " + isolde::quoted(name) + " is malformed", file);
+          "the manifest's record of keyspace " + isolde::quoted(name) + " is malformed", file);
     }
-    catalogue.named.emplace(name, *named);
+    manifest.named.emplace(name, *named);
   }
   if (code != MDB_SUCCESS && code != MDB_NOTFOUND) {
-    return lmdb_error(code, "read the catalogue of", file);
+    return lmdb_error(code, "read the manifest of", file);
   }
   return {};
 }
 
 }  // namespace
 
-Result<Catalogue> read_catalogue(MDB_txn* transaction, MDB_dbi meta,
-                                 const std::filesystem::path& file) {
+Result<Manifest> read_manifest(MDB_txn* transaction, MDB_dbi meta,
+                               const std::filesystem::path& file) {
   const auto format = read_number<std::uint32_t>(transaction, meta, format_key, file);
   if (!format) return format.error();
   if (*format != format_version) {
@@ -112,25 +112,25 @@ Result<Catalogue> read_catalogue(MDB_txn* transaction, MDB_dbi meta,
   const auto next = read_number<std::uint32_t>(transaction, meta, next_key, file);
   if (!next) return next.error();
   if (*next > max_keyspace_ids) {
-    return corrupt_base("its catalogue has no valid record '" + std::string(next_key) + "'", file);
+    return corrupt_base("its manifest has no valid record '" + std::string(next_key) + "'", file);
   }
 
-  Catalogue catalogue;
-  catalogue.database_id = *identity;
-  catalogue.at = Timestamp{*at};
-  catalogue.transaction = *stamp;
-  catalogue.next_keyspace_id = KeyspaceId{*next};
+  Manifest manifest;
+  manifest.database_id = *identity;
+  manifest.at = Timestamp{*at};
+  manifest.transaction = *stamp;
+  manifest.next_keyspace_id = KeyspaceId{*next};
   MDB_val key = to_lmdb(log_key);
   MDB_val value{};
   const int code = mdb_get(transaction, meta, &key, &value);
   if (code != MDB_SUCCESS && code != MDB_NOTFOUND) {
-    return lmdb_error(code, "read the catalogue of", file);
+    return lmdb_error(code, "read the manifest of", file);
   }
-  catalogue.log_begun = code == MDB_SUCCESS;
-  if (Result<void> names = read_names(transaction, meta, file, catalogue); !names) {
+  manifest.log_begun = code == MDB_SUCCESS;
+  if (Result<void> names = read_names(transaction, meta, file, manifest); !names) {
     return names.error();
   }
-  return catalogue;
+  return manifest;
 }
 
 int write_identity(MDB_txn* transaction, MDB_dbi meta, std::uint64_t database_id) {

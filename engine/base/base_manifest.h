@@ -1,4 +1,4 @@
-// The base's catalogue: what the reserved named database `isolde:meta` says. Layout:
+// The base's manifest: what the reserved named database `isolde:meta` says. Layout:
 // engine/README.md. Private to the base.
 #pragma once
 
@@ -33,7 +33,7 @@ struct NamedDatabase {
   MDB_dbi handle = 0;  // in memory only
 };
 
-struct Catalogue {
+struct Manifest {
   std::uint64_t database_id = 0;
   Timestamp at;
   std::uint64_t transaction = 0;  // the LMDB transaction that wrote this: ours, the last
@@ -43,8 +43,8 @@ struct Catalogue {
 };
 
 // Reads it. Errors: corruption, format_unsupported.
-Result<Catalogue> read_catalogue(MDB_txn* transaction, MDB_dbi meta,
-                                 const std::filesystem::path& file);
+Result<Manifest> read_manifest(MDB_txn* transaction, MDB_dbi meta,
+                               const std::filesystem::path& file);
 
 // These write one record each and return LMDB's code.
 int write_identity(MDB_txn* transaction, MDB_dbi meta, std::uint64_t database_id);

@@ -1,4 +1,4 @@
-// The catalogue: which keyspaces exist, and since when (K1).
+// The keyspace table: which keyspaces exist, and since when (K1).
 #pragma once
 
 #include <array>
@@ -38,11 +38,11 @@ struct KeyspaceState {
 // Thread safety: all methods concurrently; create and drop under the pipeline's mutex.
 //
 // Invariants (K1): ids are never reused, a state is never freed, names map to ids.
-class Catalog {
+class KeyspaceTable {
  public:
   static constexpr std::uint32_t max_ids = engine::max_keyspace_ids;
 
-  ~Catalog();
+  ~KeyspaceTable();
 
   // Null: never existed. Lock-free.
   const KeyspaceState* state(KeyspaceId id) const noexcept;
