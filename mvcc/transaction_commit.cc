@@ -112,11 +112,11 @@ Result<CommitPipeline::Outcome> TransactionCore::lock_and_pass(PreparedCommit& p
 }
 
 // An error before anything began: the transaction is as it was, unless the database has failed.
-Error TransactionCore::refused_to_wait(const Error& error) {
-  if (!ends_transaction(error.code())) return error;
+Error TransactionCore::refused_to_wait(const Error& cause) {
+  if (!ends_transaction(cause.code())) return cause;
   Operation operation(*this);
   if (auto error = operation.error()) return *error;
-  return end_with(error);
+  return end_with(cause);
 }
 
 Result<CommitPipeline::Outcome> TransactionCore::pass_pipeline(PreparedCommit& prepared) {

@@ -213,7 +213,7 @@ class TransactionCore {
 
   // Commit, in steps.
   Result<Timestamp> commit_through_pipeline();
-  Error refused_to_wait(const Error& error);
+  Error refused_to_wait(const Error& cause);
   Result<CommitPipeline::Outcome> lock_and_pass(PreparedCommit& prepared);
   Result<CommitPipeline::Outcome> pass_pipeline(PreparedCommit& prepared);
   void keep_spare(std::unique_ptr<RecentCommit> recent) noexcept;
