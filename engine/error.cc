@@ -1,10 +1,6 @@
 #include "isolde/error.h"
 
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
-
-#include "isolde/result.h"
 
 namespace isolde {
 
@@ -117,17 +113,4 @@ std::string quoted(std::string_view key) {
   return text;
 }
 
-namespace detail {
-
-void value_of_failed_result(const Error& error) noexcept {
-  std::fprintf(stderr, "isolde: value() of a failed Result: %s\n", error.to_string().c_str());
-  std::abort();
-}
-
-void error_of_successful_result() noexcept {
-  std::fputs("isolde: error() of a successful Result\n", stderr);
-  std::abort();
-}
-
-}  // namespace detail
 }  // namespace isolde

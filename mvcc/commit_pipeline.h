@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/commit_record.h"
 #include "engine/log/commit_log.h"
-#include "engine/log/commit_record.h"
 #include "engine/mutex.h"
 #include "isolde/error.h"
 #include "mvcc/keyspace_table.h"

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/log/commit_record.h"
+#include "engine/commit_record.h"
 #include "engine/mutex.h"
 #include "isolde/keyspace.h"
 #include "isolde/types.h"

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/log/commit_record.h"
+#include "engine/commit_record.h"
 #include "isolde/result.h"
 #include "isolde/types.h"
 

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "engine/base/lmdb_error.h"
-#include "engine/log/commit_record.h"
+#include "engine/commit_record.h"
 #include "isolde/result.h"
 #include "isolde/types.h"
 

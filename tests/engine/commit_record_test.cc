@@ -1,6 +1,6 @@
 // The bytes of one commit.
 
-#include "engine/log/commit_record.h"
+#include "engine/commit_record.h"
 
 #include <boost/test/unit_test.hpp>
 #include <string>

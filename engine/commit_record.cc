@@ -1,4 +1,4 @@
-#include "engine/log/commit_record.h"
+#include "engine/commit_record.h"
 
 #include <limits>
 

@@ -1,11 +1,10 @@
-#include "engine/log/commit_log.h"
+#include "engine/log/commit_log_file.h"
 
 #include <algorithm>
 #include <new>
 #include <utility>
 
 #include "engine/invariant.h"
-#include "engine/log/commit_log_file.h"
 
 namespace isolde::engine {
 namespace {

@@ -1,9 +1,7 @@
-#include "engine/base/base.h"
+#include "engine/base/base_state.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>
-
-#include "engine/base/base_state.h"
 
 namespace isolde::engine {
 
