@@ -14,7 +14,7 @@
 
 #include "mvcc/lock_table.h"
 #include "mvcc/version_store.h"
-#include "tests/support/deterministic_scheduler.h"
+#include "tests/support/exploration.h"
 #include "tests/support/sanitizer.h"
 
 using namespace isolde;

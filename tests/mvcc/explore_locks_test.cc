@@ -14,7 +14,7 @@
 
 #include "isolde/isolde.h"
 #include "mvcc/planted_fault.h"
-#include "tests/support/deterministic_scheduler.h"
+#include "tests/support/exploration.h"
 #include "tests/support/temp_database.h"
 
 using namespace isolde;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "isolde/isolde.h"
-#include "tests/support/deterministic_scheduler.h"
+#include "tests/support/exploration.h"
 #include "tests/support/temp_database.h"
 
 namespace isolde::test {

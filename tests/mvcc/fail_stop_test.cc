@@ -262,23 +262,23 @@ BOOST_AUTO_TEST_CASE(a_reader_of_a_commit_that_never_got_durable_is_in_doubt_too
     std::string seen;
     std::string seen_elsewhere;
     std::string written;
-    Turns turns(1, 0);
+    SeededSchedule schedule(1, 0);
     bool visible = false;
-    turns.run({[&] {
-                 while (!visible) Turns::pass("blocked: nothing to read yet");
-                 const auto value = reader.get(db.keyspace(), "a");
-                 seen = value && *value ? std::string(**value) : outcome(value);
-                 const auto other = bystander.get(db.keyspace(), "b");
-                 seen_elsewhere = other && *other ? std::string(**other) : outcome(other);
-               },
-               [&] {
-                 // The first place after the commit got visible where it holds nothing: before it
-                 // is persisted.
-                 turns.watch([&](std::string_view place) {
-                   if (place == "commit: visible") visible = true;
-                 });
-                 written = outcome(writer.commit());
-               }});
+    schedule.run({[&] {
+                    while (!visible) SeededSchedule::pass("blocked: nothing to read yet");
+                    const auto value = reader.get(db.keyspace(), "a");
+                    seen = value && *value ? std::string(**value) : outcome(value);
+                    const auto other = bystander.get(db.keyspace(), "b");
+                    seen_elsewhere = other && *other ? std::string(**other) : outcome(other);
+                  },
+                  [&] {
+                    // The first place after the commit got visible where it holds nothing: before
+                    // it is persisted.
+                    schedule.watch([&](std::string_view place) {
+                      if (place == "commit: visible") visible = true;
+                    });
+                    written = outcome(writer.commit());
+                  }});
     BOOST_TEST(written == "commit_outcome_unknown");
     // Whoever came too late saw the durable state.
     if (seen == "2") {

@@ -26,13 +26,13 @@ class WatchedFile final : public engine::File {
   }
   Result<void> write_at(std::uint64_t offset, std::span<const std::string_view> pieces) override {
     auto done = file_->write_at(offset, pieces);
-    Turns::pass("file: written");
+    SeededSchedule::pass("file: written");
     return done;
   }
   Result<void> sync_data() override {
-    Turns::pass("file: before sync");
+    SeededSchedule::pass("file: before sync");
     auto done = file_->sync_data();
-    Turns::pass("file: synced");
+    SeededSchedule::pass("file: synced");
     return done;
   }
   Result<std::uint64_t> size() override { return file_->size(); }
@@ -63,14 +63,14 @@ void write_half_committed(const fs::path& path, const fs::path& before, const fs
 Result<std::unique_ptr<engine::File>> WatchedFileSystem::open(const fs::path& path,
                                                               engine::OpenMode mode) {
   auto file = files_->open(path, mode);
-  if (mode == engine::OpenMode::create_new) Turns::pass("file: created");
+  if (mode == engine::OpenMode::create_new) SeededSchedule::pass("file: created");
   if (!file) return file.error();
   return std::unique_ptr<engine::File>(std::make_unique<WatchedFile>(std::move(*file)));
 }
 
 Result<void> WatchedFileSystem::remove(const fs::path& path) {
   auto done = files_->remove(path);
-  Turns::pass("file: removed");
+  SeededSchedule::pass("file: removed");
   return done;
 }
 
@@ -84,7 +84,7 @@ Result<void> WatchedFileSystem::create_directory(const fs::path& directory) {
 
 Result<void> WatchedFileSystem::sync_directory(const fs::path& directory) {
   auto done = files_->sync_directory(directory);
-  Turns::pass("file: directory synced");
+  SeededSchedule::pass("file: directory synced");
   return done;
 }
 
@@ -155,15 +155,15 @@ void CrashWorld::run_sessions() {
   bodies.reserve(sessions.size());
   for (CrashSession& session : sessions) bodies.emplace_back([&session] { session.run(); });
   constexpr unsigned switch_percent = 30;
-  Turns turns(random_(), switch_percent);
-  turns.watch([this](std::string_view place) { watch(place); });
-  turns.run(bodies);
+  SeededSchedule schedule(random_(), switch_percent);
+  schedule.watch([this](std::string_view place) { watch(place); });
+  schedule.run(bodies);
 }
 
 void CrashWorld::watch(std::string_view place) {
   mvcc::DatabaseCore& core = DatabaseInternals::core(*db_);
   if (place == "commit: visible") {
-    ledger_.visible_of_session[Turns::self()] = core.pipeline().visible();
+    ledger_.visible_of_session[SeededSchedule::self()] = core.pipeline().visible();
   }
   if (place.starts_with("blocked: ")) return;
   if (place == "checkpoint: registered") copy_of_base();

@@ -17,12 +17,12 @@
 #include "tests/support/commit_history.h"
 #include "tests/support/crash_session.h"
 #include "tests/support/fault_file_system.h"
-#include "tests/support/turns.h"
+#include "tests/support/seeded_schedule.h"
 
 namespace isolde::test {
 
-// Hands everything on, and tells the Turns of each operation that changes something, before and
-// after it.
+// Hands everything on, and tells the SeededSchedule of each operation that changes something,
+// before and after it.
 class WatchedFileSystem final : public engine::FileSystem {
  public:
   explicit WatchedFileSystem(std::unique_ptr<FaultFileSystem> files) : files_(std::move(files)) {}

@@ -1,4 +1,4 @@
-#include "tests/support/deterministic_scheduler.h"
+#include "tests/support/exploration.h"
 
 #include <sys/mman.h>
 #include <ucontext.h>

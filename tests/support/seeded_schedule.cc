@@ -1,4 +1,4 @@
-#include "tests/support/turns.h"
+#include "tests/support/seeded_schedule.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -13,21 +13,21 @@ namespace {
 
 constexpr std::uint64_t most_blocked = 200'000;
 
-struct Player {
-  Turns* turns = nullptr;
-  std::size_t number = Turns::none;
+struct Thread {
+  SeededSchedule* schedule = nullptr;
+  std::size_t number = SeededSchedule::none;
 };
-thread_local Player player;
+thread_local Thread current;
 
 }  // namespace
 
-void Turns::pass(const char* place) {
-  if (player.turns != nullptr) player.turns->at(player.number, place);
+void SeededSchedule::pass(const char* place) {
+  if (current.schedule != nullptr) current.schedule->at(current.number, place);
 }
 
-std::size_t Turns::self() noexcept { return player.number; }
+std::size_t SeededSchedule::self() noexcept { return current.number; }
 
-void Turns::run(const std::vector<std::function<void()>>& bodies) {
+void SeededSchedule::run(const std::vector<std::function<void()>>& bodies) {
   wake_.clear();
   living_.clear();
   for (std::size_t i = 0; i < bodies.size(); ++i) {
@@ -37,12 +37,12 @@ void Turns::run(const std::vector<std::function<void()>>& bodies) {
   if (bodies.empty()) return;
   turn_ = living_[random_() % living_.size()];
 #ifdef ISOLDE_YIELD_POINTS
-  yield_hook.store(&Turns::pass);
+  yield_hook.store(&SeededSchedule::pass);
 #endif
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < bodies.size(); ++i) {
     threads.emplace_back([this, i, &bodies] {
-      player = {this, i};
+      current = {this, i};
       {
         std::unique_lock lock(mutex_);
         wake_[i]->wait(lock, [&] { return turn_ == i; });
@@ -57,20 +57,21 @@ void Turns::run(const std::vector<std::function<void()>>& bodies) {
 #endif
 }
 
-void Turns::at(std::size_t self, std::string_view place) {
+void SeededSchedule::at(std::size_t self, std::string_view place) {
   if (watcher_) watcher_(place);
   std::unique_lock lock(mutex_);
   const bool is_blocked = place.starts_with("blocked: ");
   blocked_ = is_blocked ? blocked_ + 1 : 0;
   if (blocked_ > most_blocked) {
-    std::fprintf(stderr, "turns: all %zu threads wait for each other (the last at \"%.*s\")\n",
+    std::fprintf(stderr,
+                 "seeded schedule: all %zu threads wait for each other (the last at \"%.*s\")\n",
                  living_.size(), static_cast<int>(place.size()), place.data());
     std::abort();
   }
   if (is_blocked || random_() % 100 < switch_percent_) hand_over(lock, self);
 }
 
-void Turns::hand_over(std::unique_lock<std::mutex>& lock, std::size_t self) {
+void SeededSchedule::hand_over(std::unique_lock<std::mutex>& lock, std::size_t self) {
   const std::size_t next = living_[random_() % living_.size()];
   if (next == self) return;
   turn_ = next;
@@ -78,10 +79,10 @@ void Turns::hand_over(std::unique_lock<std::mutex>& lock, std::size_t self) {
   wake_[self]->wait(lock, [&] { return turn_ == self; });
 }
 
-void Turns::leave(std::size_t self) {
+void SeededSchedule::leave(std::size_t self) {
   const std::unique_lock lock(mutex_);
   std::erase(living_, self);
-  player = {};
+  current = {};
   blocked_ = 0;
   if (living_.empty()) return;
   turn_ = living_[random_() % living_.size()];

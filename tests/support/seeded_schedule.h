@@ -1,4 +1,4 @@
-// Threads that take turns, so that a run with many of them can be had again from its seed.
+// An interleaving of threads drawn from a seed, so that a run with many of them can be had again.
 #pragma once
 
 #include <condition_variable>
@@ -17,12 +17,12 @@ namespace isolde::test {
 // (engine/yield_point.h), and at places of the test's own, a seeded die says who goes on; one that
 // would sleep there hands its turn over. Needs ISOLDE_YIELD_POINTS, and no other thread inside the
 // library meanwhile.
-class Turns {
+class SeededSchedule {
  public:
   using Watcher = std::function<void(std::string_view place)>;
 
   // At a place where it may go on, a thread hands over with this chance, in percent.
-  Turns(std::uint64_t seed, unsigned switch_percent)
+  SeededSchedule(std::uint64_t seed, unsigned switch_percent)
       : random_(seed), switch_percent_(switch_percent) {}
 
   // Called at each place by the thread that is there; must not enter the library. The threads
