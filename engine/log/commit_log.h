@@ -63,7 +63,7 @@ class CommitLog {
   using ReplaySink = std::function<Result<void>(Timestamp, std::string_view entry)>;
 
   // Opens the log in `directory` (created if missing) of the database `database_id`, whose base is
-  // at `base_at`; replays; begins a new life (L3), synced before it returns. Errors: corruption
+  // at `base_at`; replays; begins a new epoch (L3), synced before it returns. Errors: corruption
   // (file, offset: L2, a foreign log, a missing or truncated file), format_unsupported, disk_full,
   // io_error, permission_denied, and what the sink returns.
   static Result<std::unique_ptr<CommitLog>> open(FileSystem& files,

@@ -16,36 +16,37 @@ constexpr std::size_t most_entry_bytes = std::size_t{1} << 30;
 
 FileCommitLog::FileCommitLog(FileSystem& files, std::filesystem::path directory,
                              const LogOptions& options, std::uint64_t database_id,
-                             std::uint64_t base_at, std::uint64_t end, std::optional<NewLife> life)
+                             std::uint64_t base_at, std::uint64_t end,
+                             std::optional<NewEpoch> epoch)
     : files_(files),
       directory_(std::move(directory)),
       options_(options),
       database_id_(database_id),
-      life_(life ? life->life : 0),
-      life_segment_(life ? life->segment.number : 0),
-      life_segment_bytes_(life ? life->segment.bytes : 0),
-      life_file_(life ? life->segment.file : nullptr),
-      life_first_(base_at + 1),
-      life_last_(end),
+      epoch_(epoch ? epoch->epoch : 0),
+      epoch_segment_(epoch ? epoch->segment.number : 0),
+      epoch_segment_bytes_(epoch ? epoch->segment.bytes : 0),
+      epoch_file_(epoch ? epoch->segment.file : nullptr),
+      epoch_first_(base_at + 1),
+      epoch_last_(end),
       appended_(end),
       durable_(end),
       released_(base_at),
       synced_(end),
       taken_(end << 1),
-      space_(options.segment_bytes, life ? life->segment.remainder() : 0) {
-  if (!life) return;
-  next_segment_ = life->next_segment;
-  file_ = life->segment.file;
+      space_(options.segment_bytes, epoch ? epoch->segment.remainder() : 0) {
+  if (!epoch) return;
+  next_segment_ = epoch->next_segment;
+  file_ = epoch->segment.file;
   place_.database_id = database_id_;
-  place_.life = life_;
-  place_.segment = life->segment.number;
-  place_.segment_bytes = life->segment.bytes;
-  place_.offset = life->segment.end;
+  place_.epoch = epoch_;
+  place_.segment = epoch->segment.number;
+  place_.segment_bytes = epoch->segment.bytes;
+  place_.offset = epoch->segment.end;
   place_.last = end;
-  place_.predecessor = life->chain;
-  live_bytes_ = static_cast<std::int64_t>(life->segment.live_bytes);
-  in_use_.push_back(std::move(life->segment));
-  for (LogSegment& spare : life->spares) space_.add_spare(std::move(spare));
+  place_.predecessor = epoch->chain;
+  live_bytes_ = static_cast<std::int64_t>(epoch->segment.live_bytes);
+  in_use_.push_back(std::move(epoch->segment));
+  for (LogSegment& spare : epoch->spares) space_.add_spare(std::move(spare));
 }
 
 Result<LogReservation> FileCommitLog::reserve(std::size_t entry_bytes) {
@@ -238,7 +239,7 @@ std::vector<LogSegment> FileCommitLog::recycle_locked() {
     space_.add_spare(std::move(in_use_[i]));
     in_use_.erase(in_use_.begin() + static_cast<std::ptrdiff_t>(i));
   }
-  while (auto segment = space_.take_surplus(kept, life_segment_)) {
+  while (auto segment = space_.take_surplus(kept, epoch_segment_)) {
     surplus.push_back(*std::move(segment));
   }
   return surplus;

@@ -35,12 +35,12 @@ class ISOLDE_CAPABILITY("leadership") Leadership {
   std::atomic<bool> taken_{false};
 };
 
-// The segment that a new life starts in.
-struct NewLife {
+// The segment that a new epoch starts in.
+struct NewEpoch {
   LogSegment segment;
-  std::uint64_t life = 0;
+  std::uint64_t epoch = 0;
   std::uint64_t chain = 0;         // checksum of the last record
-  std::vector<LogSegment> spares;  // of the life before
+  std::vector<LogSegment> spares;  // of the epoch before
   std::uint64_t next_segment = 1;
 };
 
@@ -57,10 +57,10 @@ struct NewLife {
 // Leadership is taken with no mutex held; mutex_ is taken under it, never during I/O.
 class FileCommitLog final : public CommitLog {
  public:
-  // Nothing is written with an empty `life` (read-only).
+  // Nothing is written with an empty `epoch` (read-only).
   FileCommitLog(FileSystem& files, std::filesystem::path directory, const LogOptions& options,
                 std::uint64_t database_id, std::uint64_t base_at, std::uint64_t end,
-                std::optional<NewLife> life);
+                std::optional<NewEpoch> epoch);
 
   Result<LogReservation> reserve(std::size_t entry_bytes) override;
   void append(Timestamp at, std::string entry, LogReservation reservation) noexcept override;
@@ -109,7 +109,7 @@ class FileCommitLog final : public CommitLog {
   void remove_segments(std::vector<LogSegment> segments) noexcept;
 
   Result<LogSummary> verify_closed();
-  Result<void> verify_life();
+  Result<void> verify_epoch();
 
   static std::uint64_t live_bytes_of(const LogSegment& segment, std::uint64_t released) noexcept;
 
@@ -117,12 +117,12 @@ class FileCommitLog final : public CommitLog {
   const std::filesystem::path directory_;
   const LogOptions options_;
   const std::uint64_t database_id_;
-  const std::uint64_t life_;
-  const std::uint64_t life_segment_;  // whose slots hold this life's records
-  const std::uint64_t life_segment_bytes_;
-  const std::shared_ptr<File> life_file_;
-  const std::uint64_t life_first_;  // as in those records
-  const std::uint64_t life_last_;
+  const std::uint64_t epoch_;
+  const std::uint64_t epoch_segment_;  // whose places hold this epoch's records
+  const std::uint64_t epoch_segment_bytes_;
+  const std::shared_ptr<File> epoch_file_;
+  const std::uint64_t epoch_first_;  // as in those records
+  const std::uint64_t epoch_last_;
 
   std::atomic<std::uint64_t> appended_;
   std::atomic<std::uint64_t> durable_;

@@ -1,4 +1,4 @@
-// Opening: replay, and the beginning of a new life (L3).
+// Opening: replay, and the beginning of a new epoch (L3).
 
 #include <algorithm>
 #include <array>
@@ -16,11 +16,11 @@ constexpr std::size_t buffer_bytes = std::size_t{1} << 20;
 constexpr std::size_t most_kept_spares = 4;
 
 // Writes the commits that were replayed, merged into large records, behind the room for the record
-// that begins the life, into a file of its own: nothing that the old life needs is touched.
-class LifeWriter {
+// that begins the epoch, into a file of its own: nothing that the old epoch needs is touched.
+class EpochWriter {
  public:
-  LifeWriter(FileSystem& files, const fs::path& directory, const RecoveredLog& log,
-             std::uint64_t database_id, std::uint64_t base_at, std::uint64_t segment_bytes)
+  EpochWriter(FileSystem& files, const fs::path& directory, const RecoveredLog& log,
+              std::uint64_t database_id, std::uint64_t base_at, std::uint64_t segment_bytes)
       : files_(files), directory_(directory), base_at_(base_at), claim_(log.claimed) {
     std::uint64_t payload = 0;
     for (const RecordHeader& record : log.chain) payload += record.payload_bytes();
@@ -33,19 +33,19 @@ class LifeWriter {
     segment_.last = base_at;
     header_.kind = RecordKind::rewritten;
     header_.database_id = database_id;
-    header_.life = log.newest_life + 1;
+    header_.epoch = log.newest_epoch + 1;
     header_.segment = segment_.number;
     header_.segment_bytes = segment_.bytes;
     header_.offset = first_record_offset;
     header_.last = base_at;
     header_.durable = claim_;
-    header_.predecessor = chain_seed(database_id, header_.life);
+    header_.predecessor = chain_seed(database_id, header_.epoch);
   }
-  LifeWriter(const LifeWriter&) = delete;
-  LifeWriter& operator=(const LifeWriter&) = delete;
+  EpochWriter(const EpochWriter&) = delete;
+  EpochWriter& operator=(const EpochWriter&) = delete;
   // Unless it was finished, the file is removed again; if that fails it is dead, and removed at the
   // next open.
-  ~LifeWriter() {
+  ~EpochWriter() {
     if (finished_ || !segment_.file) return;
     segment_.file.reset();
     static_cast<void>(files_.remove(path()));
@@ -65,8 +65,8 @@ class LifeWriter {
     return payload_.size() < rewritten_payload_bytes ? Result<void>() : finish_record();
   }
 
-  // All of it is on disk before the life's first record is: a life is valid with all its commits or
-  // not at all.
+  // All of it is on disk before the epoch's first record is: an epoch is valid with all its commits
+  // or not at all.
   Result<void> finish() {
     if (auto done = finish_record(); !done) return done;
     if (auto done = flush(); !done) return done;
@@ -74,21 +74,21 @@ class LifeWriter {
     if (auto done = file.write_zeros(segment_.end, segment_.bytes); !done) return done;
     if (auto done = file.sync_data(); !done) return done;
     if (auto done = files_.sync_directory(directory_); !done) return done;
-    if (auto done = write_life(); !done) return done;
+    if (auto done = write_epoch(); !done) return done;
     if (auto done = file.sync_data(); !done) return done;
     segment_.live_bytes = segment_.record_bytes;
     finished_ = true;
     return {};
   }
 
-  NewLife take() && {
-    NewLife life;
-    life.life = header_.life;
-    life.chain = header_.predecessor;
-    life.next_segment = segment_.number + 1;
-    life.segment = std::move(segment_);
+  NewEpoch take() && {
+    NewEpoch epoch;
+    epoch.epoch = header_.epoch;
+    epoch.chain = header_.predecessor;
+    epoch.next_segment = segment_.number + 1;
+    epoch.segment = std::move(segment_);
     finished_ = true;
-    return life;
+    return epoch;
   }
 
  private:
@@ -118,16 +118,16 @@ class LifeWriter {
     return written;
   }
 
-  Result<void> write_life() {
-    RecordHeader life = header_;
-    life.kind = RecordKind::life;
-    life.offset = 0;
-    life.first = base_at_ + 1;
-    life.last = segment_.last;
-    life.durable = std::max(claim_, segment_.last);
-    const auto payload = encode_life({1, segment_.number, segment_.bytes});
+  Result<void> write_epoch() {
+    RecordHeader epoch = header_;
+    epoch.kind = RecordKind::epoch;
+    epoch.offset = 0;
+    epoch.first = base_at_ + 1;
+    epoch.last = segment_.last;
+    epoch.durable = std::max(claim_, segment_.last);
+    const auto payload = encode_epoch({1, segment_.number, segment_.bytes});
     const std::array<std::string_view, 1> body{std::string_view(payload.data(), payload.size())};
-    const EncodedHeader header = encode_header(life, body);
+    const EncodedHeader header = encode_header(epoch, body);
     const std::array<std::string_view, 2> pieces{std::string_view(header.data(), header.size()),
                                                  body[0]};
     return segment_.file->write_at(0, pieces);
@@ -144,19 +144,19 @@ class LifeWriter {
   bool finished_ = false;
 };
 
-// The files of the lives before are dead now. A few that certainly were preallocated in full, since
-// acknowledged commits were in them, are used again; the others go. What fails is tried again at
-// the next open.
+// The files of the epochs before are dead now. A few that certainly were preallocated in full,
+// since acknowledged commits were in them, are used again; the others go. What fails is tried again
+// at the next open.
 void recycle_old_files(FileSystem& files, const RecoveredLog& log, std::uint64_t segment_bytes,
-                       NewLife& life) {
+                       NewEpoch& epoch) {
   for (const RecoveredSegment& old : log.segments) {
-    if (old.used_by_life && old.bytes == segment_bytes && life.spares.size() < most_kept_spares) {
+    if (old.used_by_epoch && old.bytes == segment_bytes && epoch.spares.size() < most_kept_spares) {
       if (auto file = files.open(old.path, OpenMode::read_write)) {
         LogSegment spare;
         spare.number = old.number;
         spare.bytes = old.bytes;
         spare.file = *std::move(file);
-        life.spares.push_back(std::move(spare));
+        epoch.spares.push_back(std::move(spare));
         continue;
       }
     }
@@ -187,7 +187,7 @@ Result<std::unique_ptr<CommitLog>> CommitLog::open(FileSystem& files, const fs::
 
   if (auto created = files.create_directory(directory); !created) return created.error();
   if (auto synced = files.sync_directory(directory.parent_path()); !synced) return synced.error();
-  LifeWriter writer(files, directory, *log, database_id, base_at.value, options.segment_bytes);
+  EpochWriter writer(files, directory, *log, database_id, base_at.value, options.segment_bytes);
   if (auto begun = writer.begin(); !begun) return begun.error();
   auto replayed = replay_log(files, *log, base_at.value,
                              [&](std::uint64_t at, std::string_view entry) -> Result<void> {
@@ -196,10 +196,10 @@ Result<std::unique_ptr<CommitLog>> CommitLog::open(FileSystem& files, const fs::
                              });
   if (!replayed) return replayed.error();
   if (auto finished = writer.finish(); !finished) return finished.error();
-  NewLife life = std::move(writer).take();
-  recycle_old_files(files, *log, options.segment_bytes, life);
+  NewEpoch epoch = std::move(writer).take();
+  recycle_old_files(files, *log, options.segment_bytes, epoch);
   return std::unique_ptr<CommitLog>(std::make_unique<FileCommitLog>(
-      files, directory, options, database_id, base_at.value, log->end, std::move(life)));
+      files, directory, options, database_id, base_at.value, log->end, std::move(epoch)));
 }
 
 }  // namespace isolde::engine

@@ -231,23 +231,23 @@ Result<void> FileCommitLog::switch_segment(std::uint64_t need) {
 Result<void> FileCommitLog::name_segment(const LogSegment& segment) {
   ++use_;
   RecordHeader header;
-  header.kind = RecordKind::life;
+  header.kind = RecordKind::epoch;
   header.database_id = database_id_;
-  header.life = life_;
-  header.segment = life_segment_;
-  header.segment_bytes = life_segment_bytes_;
-  header.offset = (use_ - 1) % life_slots * life_slot_bytes;
-  header.first = life_first_;
-  header.last = life_last_;
+  header.epoch = epoch_;
+  header.segment = epoch_segment_;
+  header.segment_bytes = epoch_segment_bytes_;
+  header.offset = (use_ - 1) % epoch_places * epoch_place_bytes;
+  header.first = epoch_first_;
+  header.last = epoch_last_;
   header.durable = claim();
   header.predecessor = place_.predecessor;
-  const auto payload = encode_life({use_, segment.number, segment.bytes});
+  const auto payload = encode_epoch({use_, segment.number, segment.bytes});
   const std::array<std::string_view, 1> body{std::string_view(payload.data(), payload.size())};
   const EncodedHeader bytes = encode_header(header, body);
   const std::array<std::string_view, 2> pieces{std::string_view(bytes.data(), bytes.size()),
                                                body[0]};
-  if (auto written = life_file_->write_at(header.offset, pieces); !written) return written;
-  return sync(*life_file_);
+  if (auto written = epoch_file_->write_at(header.offset, pieces); !written) return written;
+  return sync(*epoch_file_);
 }
 
 // What a record may claim to be on disk.

@@ -33,7 +33,7 @@ namespace {
 
 // All records between the beginning and the end of what was written: each must be valid.
 Result<void> read_segment(const LogSegment& segment, const std::filesystem::path& path,
-                          std::uint64_t database_id, std::uint64_t life,
+                          std::uint64_t database_id, std::uint64_t epoch,
                           std::vector<RecordHeader>& records) {
   const auto size = segment.file->size();
   if (!size) return size.error();
@@ -48,7 +48,7 @@ Result<void> read_segment(const LogSegment& segment, const std::filesystem::path
     if (!found) return found.error();
     const RecordHeader& header = found->probe.header;
     if (found->probe.status != RecordProbe::Status::valid || header.segment != segment.number ||
-        header.offset != offset || header.database_id != database_id || header.life != life) {
+        header.offset != offset || header.database_id != database_id || header.epoch != epoch) {
       return log_corruption("the record there is damaged", path, offset);
     }
     std::uint64_t entries = 0;
@@ -78,25 +78,25 @@ Result<LogSummary> FileCommitLog::verify_closed() {
   return summary;
 }
 
-// One of the two slots may be being written just now.
-Result<void> FileCommitLog::verify_life() {
-  for (std::size_t slot = 0; slot < life_slots; ++slot) {
-    FileWindow window(*life_file_, first_record_offset);
-    const auto found = probe_file(window, slot * life_slot_bytes);
+// One of the two places may be being written just now.
+Result<void> FileCommitLog::verify_epoch() {
+  for (std::size_t place = 0; place < epoch_places; ++place) {
+    FileWindow window(*epoch_file_, first_record_offset);
+    const auto found = probe_file(window, place * epoch_place_bytes);
     if (!found) return found.error();
     if (found->probe.status == RecordProbe::Status::valid &&
-        found->probe.header.kind == RecordKind::life && found->probe.header.life == life_) {
+        found->probe.header.kind == RecordKind::epoch && found->probe.header.epoch == epoch_) {
       return {};
     }
   }
-  return log_corruption("the beginning of the log's life is damaged",
-                        directory_ / segment_name(life_segment_), 0);
+  return log_corruption("the beginning of the log's epoch is damaged",
+                        directory_ / segment_name(epoch_segment_), 0);
 }
 
 Result<LogSummary> FileCommitLog::verify() {
   if (options_.read_only) return verify_closed();
   const VerifyPin pin(*this);
-  if (auto sound = verify_life(); !sound) return sound.error();
+  if (auto sound = verify_epoch(); !sound) return sound.error();
   std::vector<LogSegment> segments;
   std::uint64_t released = 0;
   {
@@ -107,7 +107,7 @@ Result<LogSummary> FileCommitLog::verify() {
   std::vector<RecordHeader> records;
   for (const LogSegment& segment : segments) {
     const auto path = directory_ / segment_name(segment.number);
-    auto read = read_segment(segment, path, database_id_, life_, records);
+    auto read = read_segment(segment, path, database_id_, epoch_, records);
     if (!read) return read.error();
   }
   std::sort(

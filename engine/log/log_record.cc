@@ -18,7 +18,7 @@ constexpr std::size_t at_length = 16;
 constexpr std::size_t at_checksum = 24;
 constexpr std::size_t after_checksum = 32;
 constexpr std::size_t at_database_id = 32;
-constexpr std::size_t at_life = 40;
+constexpr std::size_t at_epoch = 40;
 constexpr std::size_t at_segment = 48;
 constexpr std::size_t at_offset = 56;
 constexpr std::size_t at_segment_bytes = 64;
@@ -68,7 +68,7 @@ RecordHeader decode_header(const char* bytes) noexcept {
   header.length = load<std::uint64_t>(bytes + at_length);
   header.checksum = load<std::uint64_t>(bytes + at_checksum);
   header.database_id = load<std::uint64_t>(bytes + at_database_id);
-  header.life = load<std::uint64_t>(bytes + at_life);
+  header.epoch = load<std::uint64_t>(bytes + at_epoch);
   header.segment = load<std::uint64_t>(bytes + at_segment);
   header.offset = load<std::uint64_t>(bytes + at_offset);
   header.segment_bytes = load<std::uint64_t>(bytes + at_segment_bytes);
@@ -90,7 +90,7 @@ EncodedHeader encode_header(RecordHeader& header, std::span<const std::string_vi
   store(&bytes[at_kind], static_cast<std::uint32_t>(header.kind));
   store(&bytes[at_length], header.length);
   store(&bytes[at_database_id], header.database_id);
-  store(&bytes[at_life], header.life);
+  store(&bytes[at_epoch], header.epoch);
   store(&bytes[at_segment], header.segment);
   store(&bytes[at_offset], header.offset);
   store(&bytes[at_segment_bytes], header.segment_bytes);
@@ -103,18 +103,18 @@ EncodedHeader encode_header(RecordHeader& header, std::span<const std::string_vi
   return bytes;
 }
 
-std::array<char, LifePayload::encoded_bytes> encode_life(const LifePayload& life) noexcept {
-  std::array<char, LifePayload::encoded_bytes> bytes{};
-  store(&bytes[0], life.use);
-  store(&bytes[8], life.segment);
-  store(&bytes[16], life.segment_bytes);
+std::array<char, EpochPayload::encoded_bytes> encode_epoch(const EpochPayload& epoch) noexcept {
+  std::array<char, EpochPayload::encoded_bytes> bytes{};
+  store(&bytes[0], epoch.use);
+  store(&bytes[8], epoch.segment);
+  store(&bytes[16], epoch.segment_bytes);
   return bytes;
 }
 
-std::optional<LifePayload> decode_life(std::string_view payload) noexcept {
-  if (payload.size() != LifePayload::encoded_bytes) return std::nullopt;
-  return LifePayload{load<std::uint64_t>(payload.data()), load<std::uint64_t>(payload.data() + 8),
-                     load<std::uint64_t>(payload.data() + 16)};
+std::optional<EpochPayload> decode_epoch(std::string_view payload) noexcept {
+  if (payload.size() != EpochPayload::encoded_bytes) return std::nullopt;
+  return EpochPayload{load<std::uint64_t>(payload.data()), load<std::uint64_t>(payload.data() + 8),
+                      load<std::uint64_t>(payload.data() + 16)};
 }
 
 std::optional<std::uint64_t> announced_length(std::string_view bytes) noexcept {
@@ -143,9 +143,9 @@ RecordProbe probe_record(std::string_view bytes) {
     probe.status = RecordProbe::Status::other_version;
     return probe;
   }
-  if (probe.header.kind < RecordKind::life || probe.header.kind > RecordKind::group) return probe;
-  if (probe.header.kind == RecordKind::life ? !decode_life(payload)
-                                            : probe.header.first > probe.header.last) {
+  if (probe.header.kind < RecordKind::epoch || probe.header.kind > RecordKind::group) return probe;
+  if (probe.header.kind == RecordKind::epoch ? !decode_epoch(payload)
+                                             : probe.header.first > probe.header.last) {
     return probe;
   }
   probe.status = RecordProbe::Status::valid;
@@ -167,10 +167,10 @@ std::array<char, entry_prefix_bytes> encode_entry_prefix(std::size_t entry_bytes
   return bytes;
 }
 
-std::uint64_t chain_seed(std::uint64_t database_id, std::uint64_t life) noexcept {
+std::uint64_t chain_seed(std::uint64_t database_id, std::uint64_t epoch) noexcept {
   std::array<char, 16> bytes{};
   store(&bytes[0], database_id);
-  store(&bytes[8], life);
+  store(&bytes[8], epoch);
   return XXH3_64bits(bytes.data(), bytes.size());
 }
 

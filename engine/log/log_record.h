@@ -23,16 +23,16 @@ inline constexpr std::size_t record_alignment = 512;
 inline constexpr std::size_t record_header_bytes = 104;
 inline constexpr std::size_t entry_prefix_bytes = 4;
 
-// Each segment begins with room for two records that begin a life, written in turn, a page apart
+// Each segment begins with room for two records that begin an epoch, written in turn, a page apart
 // so that writing one can't harm the other on a disk with 4 KiB sectors.
-inline constexpr std::size_t life_slot_bytes = 4096;
-inline constexpr std::size_t life_slots = 2;
-inline constexpr std::size_t first_record_offset = life_slots * life_slot_bytes;
+inline constexpr std::size_t epoch_place_bytes = 4096;
+inline constexpr std::size_t epoch_places = 2;
+inline constexpr std::size_t first_record_offset = epoch_places * epoch_place_bytes;
 
 enum class RecordKind : std::uint32_t {
-  life = 1,       // from here on the log has this life; names the segment in use
-  rewritten = 2,  // commits of an earlier life, copied before the life began (L3)
-  group = 3,      // commits of this life, written after its beginning was synced
+  epoch = 1,      // from here on the log has this epoch; names the segment in use
+  rewritten = 2,  // commits of an earlier epoch, copied before the epoch began (L3)
+  group = 3,      // commits of this epoch, written after its beginning was synced
 };
 
 struct RecordHeader {
@@ -40,20 +40,20 @@ struct RecordHeader {
   std::uint64_t length = 0;  // header and payload, without the padding
   std::uint64_t checksum = 0;
   std::uint64_t database_id = 0;
-  std::uint64_t life = 0;
+  std::uint64_t epoch = 0;
   std::uint64_t segment = 0;
   std::uint64_t offset = 0;
   std::uint64_t segment_bytes = 0;
-  std::uint64_t first = 0;        // life: the first commit that is not in the base
-  std::uint64_t last = 0;         // life: the last commit that was rewritten, first - 1 if none
+  std::uint64_t first = 0;        // epoch: the first commit that is not in the base
+  std::uint64_t last = 0;         // epoch: the last commit that was rewritten, first - 1 if none
   std::uint64_t durable = 0;      // every commit up to this one was on disk when this was written
   std::uint64_t predecessor = 0;  // checksum of the record with the commits before
 
   std::uint64_t payload_bytes() const noexcept { return length - record_header_bytes; }
 };
 
-// The payload of a life record.
-struct LifePayload {
+// The payload of an epoch record.
+struct EpochPayload {
   static constexpr std::size_t encoded_bytes = 24;
   std::uint64_t use = 0;      // grows with each segment taken into use
   std::uint64_t segment = 0;  // the one in use: it exists, in its full size
@@ -64,8 +64,8 @@ using EncodedHeader = std::array<char, record_header_bytes>;
 
 // Encodes `header` with the checksum over it and the payload; stores it in header.checksum too.
 EncodedHeader encode_header(RecordHeader& header, std::span<const std::string_view> payload);
-std::array<char, LifePayload::encoded_bytes> encode_life(const LifePayload& life) noexcept;
-std::optional<LifePayload> decode_life(std::string_view payload) noexcept;
+std::array<char, EpochPayload::encoded_bytes> encode_epoch(const EpochPayload& epoch) noexcept;
+std::optional<EpochPayload> decode_epoch(std::string_view payload) noexcept;
 
 // What stands at the beginning of `bytes`, which reach to the end of the segment (or further than
 // the record).
@@ -106,7 +106,7 @@ constexpr std::uint64_t alone_bytes(std::uint64_t entry_bytes) noexcept {
   return padded(record_header_bytes + entry_prefix_bytes + entry_bytes);
 }
 
-// Stands for the predecessor of a life's first record.
-std::uint64_t chain_seed(std::uint64_t database_id, std::uint64_t life) noexcept;
+// Stands for the predecessor of an epoch's first record.
+std::uint64_t chain_seed(std::uint64_t database_id, std::uint64_t epoch) noexcept;
 
 }  // namespace isolde::engine

@@ -21,15 +21,15 @@ struct Damaged {
   std::uint64_t offset;
 };
 
-struct LifeRecord {
+struct EpochRecord {
   RecordHeader header;
-  LifePayload payload;
+  EpochPayload payload;
 };
 
 // Everything that the files hold, before any of it is believed.
 struct Findings {
-  std::vector<RecordHeader> records;  // rewritten and group, of every life
-  std::vector<LifeRecord> lives;
+  std::vector<RecordHeader> records;  // rewritten and group, of every epoch
+  std::vector<EpochRecord> epochs;
   std::vector<Damaged> damaged;
   RecordHeader claimant;  // the record with the highest `durable`
 };
@@ -42,8 +42,8 @@ class Scanner {
     auto file = files.open(segment.path, OpenMode::read_only);
     if (!file) return file.error();
     FileWindow window(**file, segment.bytes);
-    for (std::size_t slot = 0; slot < life_slots; ++slot) {
-      auto taken = look(window, segment, slot * life_slot_bytes);
+    for (std::size_t place = 0; place < epoch_places; ++place) {
+      auto taken = look(window, segment, place * epoch_place_bytes);
       if (!taken) return taken.error();
     }
     for (std::uint64_t offset = first_record_offset; offset < segment.bytes;) {
@@ -103,9 +103,9 @@ class Scanner {
 
   void remember(const RecordHeader& header, std::string_view payload) {
     if (header.durable >= findings.claimant.durable) findings.claimant = header;
-    log_.newest_life = std::max(log_.newest_life, header.life);
-    if (header.kind == RecordKind::life) {
-      findings.lives.push_back({header, *decode_life(payload)});
+    log_.newest_epoch = std::max(log_.newest_epoch, header.epoch);
+    if (header.kind == RecordKind::epoch) {
+      findings.epochs.push_back({header, *decode_epoch(payload)});
     } else {
       findings.records.push_back(header);
     }
@@ -146,7 +146,7 @@ class Judge {
         log_(log) {}
 
   Result<void> judge(bool fresh) {
-    if (auto chosen = choose_life(fresh); !chosen) return chosen;
+    if (auto chosen = choose_epoch(fresh); !chosen) return chosen;
     log_.end = base_at_;
     log_.claimed = std::max(base_at_, findings_.claimant.durable);
     if (!log_.begun) return {};
@@ -155,22 +155,22 @@ class Judge {
   }
 
  private:
-  Result<void> choose_life(bool fresh) {
+  Result<void> choose_epoch(bool fresh) {
     const RecordHeader* orphan = nullptr;
-    for (const LifeRecord& life : findings_.lives) {
-      const bool newer = life.header.life != log_.life ? life.header.life > log_.life
-                                                       : life.payload.use > life_.payload.use;
-      if (!log_.begun || newer) life_ = life;
+    for (const EpochRecord& epoch : findings_.epochs) {
+      const bool newer = epoch.header.epoch != log_.epoch ? epoch.header.epoch > log_.epoch
+                                                          : epoch.payload.use > epoch_.payload.use;
+      if (!log_.begun || newer) epoch_ = epoch;
       log_.begun = true;
-      log_.life = life_.header.life;
+      log_.epoch = epoch_.header.epoch;
     }
-    // Records of kind group follow a synced life record; those of a rewrite that was cut short by a
-    // crash do not.
+    // Records of kind group follow a synced epoch record; those of a rewrite that was cut short by
+    // a crash do not.
     for (const RecordHeader& record : findings_.records) {
-      if (record.kind == RecordKind::group && record.life > log_.life) orphan = &record;
+      if (record.kind == RecordKind::group && record.epoch > log_.epoch) orphan = &record;
     }
     if (orphan != nullptr) {
-      return log_corruption("the beginning of life " + std::to_string(orphan->life) +
+      return log_corruption("the beginning of epoch " + std::to_string(orphan->epoch) +
                                 ", to which this record belongs, is damaged or missing",
                             path_of(orphan->segment), orphan->offset);
     }
@@ -187,26 +187,26 @@ class Judge {
   }
 
   bool is_live(const RecordHeader& record) const noexcept {
-    return record.life == log_.life && record.last > base_at_;
+    return record.epoch == log_.epoch && record.last > base_at_;
   }
 
   // Truncated and missing files: what they held is not the torn tail of anything, because every
   // file had its full size before its first record.
   Result<void> check_files() {
     for (const RecordHeader& record : findings_.records) {
-      if (record.life != log_.life) continue;
+      if (record.epoch != log_.epoch) continue;
       auto& segment = *std::lower_bound(
           log_.segments.begin(), log_.segments.end(), record.segment,
           [](const RecoveredSegment& left, std::uint64_t number) { return left.number < number; });
-      segment.used_by_life = true;
+      segment.used_by_epoch = true;
       if (is_live(record)) {
         if (auto sound = check_size(record.segment, record.segment_bytes); !sound) return sound;
       }
     }
-    if (auto sound = check_size(life_.header.segment, life_.header.segment_bytes); !sound) {
+    if (auto sound = check_size(epoch_.header.segment, epoch_.header.segment_bytes); !sound) {
       return sound;
     }
-    return check_size(life_.payload.segment, life_.payload.segment_bytes);
+    return check_size(epoch_.payload.segment, epoch_.payload.segment_bytes);
   }
 
   Result<void> check_size(std::uint64_t number, std::uint64_t bytes) const {
@@ -244,8 +244,8 @@ class Judge {
     }
     // The first one may begin with commits that a checkpoint has taken meanwhile.
     if (record.first > base_at_ + 1) return false;
-    return record.first != life_.header.first ||
-           record.predecessor == chain_seed(database_id_, log_.life);
+    return record.first != epoch_.header.first ||
+           record.predecessor == chain_seed(database_id_, log_.epoch);
   }
 
   // The chain ends before commit log_.end + 1; `next` is the first record that does not continue
@@ -254,14 +254,14 @@ class Judge {
     const std::uint64_t missing = log_.end + 1;
     if (findings_.claimant.durable < missing) return {};
     const std::string which = "commit " + std::to_string(missing);
-    if (log_.chain.empty() && missing < life_.header.first) {
-      return log_corruption("it begins with commit " + std::to_string(life_.header.first) +
+    if (log_.chain.empty() && missing < epoch_.header.first) {
+      return log_corruption("it begins with commit " + std::to_string(epoch_.header.first) +
                                 ", but the base is at commit " + std::to_string(base_at_) +
                                 ": the base is older than the log",
-                            path_of(life_.header.segment), life_.header.offset);
+                            path_of(epoch_.header.segment), epoch_.header.offset);
     }
     for (const Damaged& damaged : findings_.damaged) {
-      if (damaged.header.life == log_.life && damaged.header.first == missing) {
+      if (damaged.header.epoch == log_.epoch && damaged.header.first == missing) {
         return log_corruption("the record of " + which + ", which was on disk, is damaged",
                               path_of(damaged.segment), damaged.offset);
       }
@@ -278,7 +278,7 @@ class Judge {
       const RecordHeader& before = log_.chain.back();
       return log_corruption(claim, path_of(before.segment), before.offset + padded(before.length));
     }
-    return log_corruption(claim, path_of(life_.header.segment), first_record_offset);
+    return log_corruption(claim, path_of(epoch_.header.segment), first_record_offset);
   }
 
   fs::path path_of(std::uint64_t segment) const { return directory_ / segment_name(segment); }
@@ -288,7 +288,7 @@ class Judge {
   std::uint64_t database_id_;
   std::uint64_t base_at_;
   RecoveredLog& log_;
-  LifeRecord life_{};
+  EpochRecord epoch_{};
 };
 
 }  // namespace

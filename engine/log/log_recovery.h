@@ -46,14 +46,14 @@ struct RecoveredSegment {
   std::uint64_t number = 0;
   std::uint64_t bytes = 0;
   std::filesystem::path path;
-  bool used_by_life = false;  // has records of the life that was recovered, dead or live
+  bool used_by_epoch = false;  // has records of the epoch that was recovered, dead or live
 };
 
 // The log as found.
 struct RecoveredLog {
-  bool begun = false;                      // it has a life
-  std::uint64_t life = 0;                  // the current one
-  std::uint64_t newest_life = 0;           // of any record, completed or not
+  bool begun = false;                      // it has an epoch
+  std::uint64_t epoch = 0;                 // the current one
+  std::uint64_t newest_epoch = 0;          // of any record, completed or not
   std::uint64_t claimed = 0;               // every commit up to here was once known to be on disk
   std::uint64_t end = 0;                   // the last commit: base_at if there are none after it
   std::vector<RecordHeader> chain;         // the records with commits after base_at, in order

@@ -68,11 +68,11 @@ BOOST_FIXTURE_TEST_CASE(commits_that_the_base_has_are_not_replayed, Log) {
 }
 
 BOOST_FIXTURE_TEST_CASE(life_goes_on_after_each_reopening, Log) {
-  for (std::uint64_t life = 1; life <= 20; ++life) {
+  for (std::uint64_t epoch = 1; epoch <= 20; ++epoch) {
     BOOST_REQUIRE(commit(*log));
     BOOST_REQUIRE(commit(*log));
     OpenedLog again = reopen();
-    BOOST_REQUIRE((again.replayed == entries_from(1, 2 * life)));
+    BOOST_REQUIRE((again.replayed == entries_from(1, 2 * epoch)));
     log = std::move(again.log);
   }
 }
@@ -382,7 +382,7 @@ BOOST_FIXTURE_TEST_CASE(verify_finds_damage_with_file_and_offset, Log) {
 BOOST_FIXTURE_TEST_CASE(verify_finds_a_damaged_beginning, Log) {
   BOOST_REQUIRE(commit(*log));
   files.overwrite(segment_path(1), 100, "x");
-  files.overwrite(segment_path(1), life_slot_bytes, "x");
+  files.overwrite(segment_path(1), epoch_place_bytes, "x");
   const auto damaged = log->verify();
   BOOST_REQUIRE(!damaged);
   BOOST_TEST(damaged.error().evidence().file.value() == segment_path(1));
@@ -410,9 +410,9 @@ BOOST_AUTO_TEST_CASE(the_log_works_on_real_files) {
   BOOST_REQUIRE(::mkdtemp(name.data()) != nullptr);
   const std::filesystem::path directory = std::filesystem::path(name) / "log";
   FileSystem& files = posix_file_system();
-  for (int life = 0; life < 3; ++life) {
+  for (int epoch = 0; epoch < 3; ++epoch) {
     LogOptions options = small_segments();
-    options.fresh = life == 0;
+    options.fresh = epoch == 0;
     Entries replayed;
     auto log = CommitLog::open(files, directory, options, test_database, Timestamp{0},
                                [&](Timestamp at, std::string_view entry) -> Result<void> {
@@ -420,9 +420,9 @@ BOOST_AUTO_TEST_CASE(the_log_works_on_real_files) {
                                  return {};
                                });
     BOOST_REQUIRE(log);
-    BOOST_TEST((replayed == entries_from(1, static_cast<std::uint64_t>(life) * 30, 3000)));
+    BOOST_TEST((replayed == entries_from(1, static_cast<std::uint64_t>(epoch) * 30, 3000)));
     for (int i = 0; i < 30; ++i) BOOST_REQUIRE(commit(**log, 3000));
-    BOOST_TEST((*log)->verify()->commits == 30u * (static_cast<unsigned>(life) + 1));
+    BOOST_TEST((*log)->verify()->commits == 30u * (static_cast<unsigned>(epoch) + 1));
   }
   std::filesystem::remove_all(name);
 }

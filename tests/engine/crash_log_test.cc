@@ -156,8 +156,8 @@ BOOST_AUTO_TEST_CASE(the_model_notices_a_lost_and_an_altered_commit) {
   BOOST_REQUIRE(!other.open(*before).empty());
 }
 
-// Random work, a crash of a random shape at a random moment, recovery, and on: lives pile up in one
-// set of files.
+// Random work, a crash of a random shape at a random moment, recovery, and on: epochs pile up in
+// one set of files.
 BOOST_AUTO_TEST_CASE(acknowledged_commits_survive_crashes_of_every_shape) {
   const std::uint64_t seed = test::seed();
   std::size_t images = 0;
@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(acknowledged_commits_survive_crashes_of_every_shape) {
       Model model(round_seed);
       auto files = std::make_unique<FaultFileSystem>(round_seed);
       BOOST_REQUIRE_EQUAL(model.open(*files), "");
-      for (int life = 0; life < 6; ++life) {
+      for (int epoch = 0; epoch < 6; ++epoch) {
         files->power_off_after(model.random()() % 120);
         model.work(60);
         model.close();
@@ -274,7 +274,7 @@ BOOST_AUTO_TEST_CASE(a_failed_sync_loses_nothing_and_blocks_no_opening) {
       Model model(round_seed);
       auto files = std::make_unique<FaultFileSystem>(round_seed);
       BOOST_REQUIRE_EQUAL(model.open(*files), "");
-      for (int life = 0; life < 4; ++life) {
+      for (int epoch = 0; epoch < 4; ++epoch) {
         switch (model.random()() % 4) {
           case 0:
             files->fail_sync(1 + model.random()() % 20, EIO);
@@ -315,7 +315,7 @@ BOOST_AUTO_TEST_CASE(without_sync_a_crash_leaves_a_beginning) {
       Model model(round_seed);
       auto files = std::make_unique<FaultFileSystem>(round_seed);
       BOOST_REQUIRE_EQUAL(model.open(*files, false), "");
-      for (int life = 0; life < 4; ++life) {
+      for (int epoch = 0; epoch < 4; ++epoch) {
         const std::uint64_t secured = model.acknowledged();
         model.work(60);
         model.close();

@@ -92,13 +92,13 @@ inline std::vector<RecordHeader> records_in(const std::string& contents) {
   return records;
 }
 
-// Where commit `at` stands in the newest life.
+// Where commit `at` stands in the newest epoch.
 inline RecordHeader record_of(const test::FaultFileSystem& files, std::uint64_t at) {
   RecordHeader found;
   for (const auto& path : files.files()) {
     for (const RecordHeader& record : records_in(files.contents(path))) {
-      if (record.kind != RecordKind::life && record.first <= at && at <= record.last &&
-          record.life >= found.life) {
+      if (record.kind != RecordKind::epoch && record.first <= at && at <= record.last &&
+          record.epoch >= found.epoch) {
         found = record;
       }
     }

@@ -26,7 +26,7 @@ RecordHeader example() {
   RecordHeader header;
   header.kind = RecordKind::group;
   header.database_id = 0x0102030405060708;
-  header.life = 3;
+  header.epoch = 3;
   header.segment = 2;
   header.offset = 8192;
   header.segment_bytes = 65536;
@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(a_record_is_read_as_it_was_written) {
   BOOST_TEST((probe.header.kind == written.kind));
   BOOST_TEST(probe.header.length == record_header_bytes + payload.size());
   BOOST_TEST(probe.header.database_id == written.database_id);
-  BOOST_TEST(probe.header.life == written.life);
+  BOOST_TEST(probe.header.epoch == written.epoch);
   BOOST_TEST(probe.header.segment == written.segment);
   BOOST_TEST(probe.header.offset == written.offset);
   BOOST_TEST(probe.header.segment_bytes == written.segment_bytes);
@@ -119,17 +119,17 @@ BOOST_AUTO_TEST_CASE(a_record_without_commits_or_of_unknown_kind_is_damaged) {
   header = example();
   header.kind = static_cast<RecordKind>(4);
   BOOST_TEST((probe_record(encode(header, "")).status == Status::damaged));
-  header.kind = RecordKind::life;
+  header.kind = RecordKind::epoch;
   BOOST_TEST((probe_record(encode(header, "short")).status == Status::damaged));
 }
 
 BOOST_AUTO_TEST_CASE(the_payload_of_a_life_is_read_as_it_was_written) {
-  const auto bytes = encode_life({7, 8, 9});
-  const auto life = decode_life({bytes.data(), bytes.size()});
-  BOOST_REQUIRE(life.has_value());
-  BOOST_TEST(life->use == 7);
-  BOOST_TEST(life->segment == 8);
-  BOOST_TEST(life->segment_bytes == 9);
+  const auto bytes = encode_epoch({7, 8, 9});
+  const auto epoch = decode_epoch({bytes.data(), bytes.size()});
+  BOOST_REQUIRE(epoch.has_value());
+  BOOST_TEST(epoch->use == 7);
+  BOOST_TEST(epoch->segment == 8);
+  BOOST_TEST(epoch->segment_bytes == 9);
 }
 
 BOOST_AUTO_TEST_CASE(entries_that_outgrow_their_payload_are_not_read) {

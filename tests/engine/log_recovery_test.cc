@@ -51,12 +51,12 @@ bool says(const Error& error, std::string_view text) {
   return error.message().find(text) != std::string::npos;
 }
 
-// Where the newest life begins.
-RecordHeader newest_life(const FaultFileSystem& files) {
+// Where the newest epoch begins.
+RecordHeader newest_epoch(const FaultFileSystem& files) {
   RecordHeader newest;
   for (const auto& path : files.files()) {
     for (const RecordHeader& record : records_in(files.contents(path))) {
-      if (record.kind == RecordKind::life && record.life >= newest.life) newest = record;
+      if (record.kind == RecordKind::epoch && record.epoch >= newest.epoch) newest = record;
     }
   }
   return newest;
@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(a_rewritten_commit_that_is_damaged_is_corruption) {
   const RecordHeader record = record_of(*files, 3);
   BOOST_REQUIRE((record.kind == RecordKind::rewritten));
   damage(*files, record);
-  // Even the last of them: the beginning of the life says that they were on disk.
+  // Even the last of them: the beginning of the epoch says that they were on disk.
   expect_at(expect_corruption(*files), record.segment, record.offset);
 }
 
@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(a_record_that_does_not_follow_its_predecessor_is_corruption
 
 BOOST_AUTO_TEST_CASE(a_base_older_than_the_log_is_corruption) {
   const auto files = log_of(100, 1000, 80);
-  BOOST_REQUIRE(open_log(*files, 90));  // the new life begins with commit 91
+  BOOST_REQUIRE(open_log(*files, 90));  // the new epoch begins with commit 91
   const Error error = expect_corruption(*files, 50);
   BOOST_TEST(says(error, "the base is older"));
 }
@@ -234,7 +234,7 @@ BOOST_AUTO_TEST_CASE(any_file_that_holds_live_commits_is_missed) {
   }
 }
 
-// Right after a switch nothing but the beginning of the life knows of the file in use.
+// Right after a switch nothing but the beginning of the epoch knows of the file in use.
 BOOST_AUTO_TEST_CASE(the_file_in_use_is_missed_though_no_record_tells_of_it) {
   FaultFileSystem files;
   auto log = open_log(files, 0, fresh_log()).value().log;
@@ -324,25 +324,25 @@ BOOST_AUTO_TEST_CASE(a_newer_format_is_told_from_damage) {
   BOOST_TEST(opened.error().evidence().offset.value() == record.offset);
 }
 
-// --- The beginning of a life --------------------------------------------------------------------
+// --- The beginning of an epoch -----------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_damaged_beginning_is_corruption_if_commits_followed_it) {
   const auto files = log_of(5);
   BOOST_REQUIRE(commit(*open_log(*files).value().log));
-  const RecordHeader life = newest_life(*files);
-  damage(*files, life);
+  const RecordHeader epoch = newest_epoch(*files);
+  damage(*files, epoch);
   const Error error = expect_corruption(*files);
-  BOOST_TEST(says(error, "life " + std::to_string(life.life)));
+  BOOST_TEST(says(error, "epoch " + std::to_string(epoch.epoch)));
 }
 
-// A crash while the new life was written: the old one is whole.
+// A crash while the new epoch was written: the old one is whole.
 BOOST_AUTO_TEST_CASE(a_beginning_that_was_cut_short_is_no_matter) {
   const auto files = log_of(5);
   const auto old = files->clone();
   BOOST_REQUIRE(open_log(*files));
-  const RecordHeader life = newest_life(*files);
+  const RecordHeader epoch = newest_epoch(*files);
   for (const auto& path : old->files()) files->put(path, old->contents(path));
-  damage(*files, life);
+  damage(*files, epoch);
   const auto opened = open_log(*files);
   BOOST_REQUIRE(opened);
   BOOST_TEST(opened->replayed.size() == 5);
@@ -350,23 +350,24 @@ BOOST_AUTO_TEST_CASE(a_beginning_that_was_cut_short_is_no_matter) {
   BOOST_TEST(open_log(*files)->replayed.size() == 6);
 }
 
-// The same, but the old life's files are gone: then the beginning had been on disk.
+// The same, but the old epoch's files are gone: then the beginning had been on disk.
 BOOST_AUTO_TEST_CASE(a_damaged_beginning_without_the_life_before_is_corruption) {
   const auto files = log_of(5);
   BOOST_REQUIRE(open_log(*files));
-  const RecordHeader life = newest_life(*files);
+  const RecordHeader epoch = newest_epoch(*files);
   for (const auto& path : files->files()) {
-    if (path != segment_path(life.segment)) files->erase(path);
+    if (path != segment_path(epoch.segment)) files->erase(path);
   }
-  damage(*files, life);
+  damage(*files, epoch);
   static_cast<void>(expect_corruption(*files));
 }
 
 BOOST_AUTO_TEST_CASE(either_of_the_two_beginnings_will_do) {
-  for (const std::uint64_t slot : {0u, 1u}) {
+  for (const std::uint64_t place : {0u, 1u}) {
     const auto files = log_of(60, 1000);  // several segments: both slots are written
-    const RecordHeader life = newest_life(*files);
-    files->overwrite(segment_path(life.segment), slot * life_slot_bytes, std::string(512, '\0'));
+    const RecordHeader epoch = newest_epoch(*files);
+    files->overwrite(segment_path(epoch.segment), place * epoch_place_bytes,
+                     std::string(512, '\0'));
     const auto opened = open_log(*files);
     BOOST_REQUIRE(opened);
     BOOST_TEST(opened->replayed.size() == 60);
@@ -376,28 +377,28 @@ BOOST_AUTO_TEST_CASE(either_of_the_two_beginnings_will_do) {
 // --- Leftovers ---------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(leftovers_of_earlier_lives_never_join) {
-  // Every life gives the same timestamps to other entries; segments are used again.
+  // Every epoch gives the same timestamps to other entries; segments are used again.
   FaultFileSystem files;
   auto log = open_log(files, 0, fresh_log()).value().log;
-  for (std::uint64_t life = 0; life < 12; ++life) {
+  for (std::uint64_t epoch = 0; epoch < 12; ++epoch) {
     for (int i = 0; i < 20; ++i) {
-      append(*log, entry_of(log->appended().value + 1 + 1000 * life, 900)).value();
+      append(*log, entry_of(log->appended().value + 1 + 1000 * epoch, 900)).value();
       BOOST_REQUIRE(log->persist(log->appended()));
     }
     log.reset();
-    // The last commits are torn off, and given anew by the next life.
-    const std::uint64_t last = open_log(*files.clone(), life * 19)->log->durable().value;
+    // The last commits are torn off, and given anew by the next epoch.
+    const std::uint64_t last = open_log(*files.clone(), epoch * 19)->log->durable().value;
     damage(files, record_of(files, last));
-    auto opened = open_log(files, life * 19);
+    auto opened = open_log(files, epoch * 19);
     BOOST_REQUIRE(opened);
     BOOST_TEST(opened->dense);
     BOOST_REQUIRE(opened->log->durable().value == last - 1);
     for (const auto& [at, entry] : opened->replayed) {
-      BOOST_REQUIRE(entry == entry_of(at + 1000 * life, 900));
+      BOOST_REQUIRE(entry == entry_of(at + 1000 * epoch, 900));
     }
     log = std::move(opened->log);
     log->release(log->durable());
-    BOOST_REQUIRE(log->durable().value == (life + 1) * 19);
+    BOOST_REQUIRE(log->durable().value == (epoch + 1) * 19);
   }
 }
 
