@@ -32,9 +32,9 @@
 
 namespace isolde {
 
-// Who finds it held spins a little before it sleeps: nearly all are held for less time than that
-// takes. Measured with two clients on two cores, without sync: a fifth of a commit's processor time
-// went into sleeping and waking.
+// A thread that finds it held spins a little before it sleeps: nearly all are held for less time
+// than that takes. Measured with two clients on two cores, without sync: a fifth of a commit's
+// processor time went into sleeping and waking.
 class ISOLDE_CAPABILITY("mutex") Mutex {
  public:
   Mutex() = default;

@@ -17,9 +17,9 @@ namespace isolde {
 
 // Thread safety: all methods may be called concurrently.
 //
-// A waiter reads value(), then looks at the condition that it waits for, then calls wait(seen). Who
-// changes the condition calls advance() after it, then wakes. So no wake-up is lost: either the
-// waiter sees the condition, or its `seen` is old and wait() returns at once.
+// A waiter reads value(), then looks at the condition that it waits for, then calls wait(seen). The
+// thread that changes the condition calls advance() after it, then wakes. So no wake-up is lost:
+// either the waiter sees the condition, or its `seen` is old and wait() returns at once.
 //
 // Why not a condition variable: one system call wakes all waiters, and they need no mutex to go on.
 class WaitWord {

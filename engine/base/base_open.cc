@@ -219,8 +219,8 @@ bool wants_read_ahead(std::uint64_t file_bytes) noexcept {
 }
 
 // LMDB maps its lock file, and makes it by ftruncate: a page of it that the disk has no room for is
-// a SIGBUS in whoever takes a place in the table of readers. So all of it is allocated. A file that
-// is there keeps its size: others may have it mapped.
+// a SIGBUS in the process that takes a place in the table of readers. So all of it is allocated. A
+// file that is there keeps its size: others may have it mapped.
 Result<void> allocate_lock_file(const std::filesystem::path& file, std::uint32_t max_readers) {
   constexpr off_t reader_bytes = 64;
   constexpr off_t head_bytes = 4096;

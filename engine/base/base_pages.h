@@ -65,7 +65,7 @@ class PageFile {
   std::uint64_t file_bytes() const noexcept { return file_bytes_; }
   std::uint32_t page_bytes() const noexcept { return page_bytes_; }
 
-  // The newest state. Precondition: nobody writes to the file.
+  // The newest state. Precondition: no process writes to the file.
   Result<PageRoots> newest() const;
   // The state of `transaction`; nothing if its meta page has been used again.
   Result<std::optional<PageRoots>> state_of(std::uint64_t transaction) const;

@@ -121,7 +121,7 @@ Result<void> FileCommitLog::create_spare(std::uint64_t need) {
   return {};
 }
 
-// Best effort: nobody waits for it but the caller, who has its reservation already.
+// Best effort: only the caller waits for it, and has its reservation already.
 void FileCommitLog::create_spare_ahead() noexcept {
   if (!creation_.try_lock()) return;
   bool created = false;

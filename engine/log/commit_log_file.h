@@ -22,7 +22,7 @@
 
 namespace isolde::engine {
 
-// The right to write: who holds it is the leader.
+// The right to write; the thread that holds it is the leader.
 class ISOLDE_CAPABILITY("leadership") Leadership {
  public:
   bool try_lock() noexcept ISOLDE_TRY_ACQUIRE(true) {
@@ -48,7 +48,8 @@ struct NewEpoch {
 // the one being written and the one being filled. How a commit at n becomes durable:
 //
 //   append()   adds it to the filling group
-//   persist()  sleeps on the word of the group that n is in, unless nobody leads: then leads, takes
+//   persist()  sleeps on the word of the group that n is in, unless no thread leads: then leads,
+//   takes
 //              the filling group, writes and syncs it, publishes durable, gives up leadership,
 //              wakes one waiter of the group filled meanwhile to lead that one, wakes its own group
 //              (without syncs a group is written in less time than sleeping takes: it spins first)

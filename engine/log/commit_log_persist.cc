@@ -28,8 +28,8 @@ Result<void> FileCommitLog::persist(Timestamp at) {
   ISOLDE_INVARIANT(at.value <= appended_.load(), "a commit is appended before it is persisted");
   answer_gatherer();
   for (;;) {
-    // In this order: who leads our group stores durable_, then advances the word. So if durable_ is
-    // still old here, `seen` is too, and the wait ends.
+    // In this order: the leader of our group stores durable_, then advances the word. So if
+    // durable_ is still old here, `seen` is too, and the wait ends.
     const std::uint64_t taken = taken_.load();
     const std::uint64_t filling = taken & 1;
     WaitWord& group = groups_[at.value > taken >> 1 ? filling : 1 - filling];
@@ -56,8 +56,8 @@ bool FileCommitLog::spin(std::uint64_t at) const noexcept {
   return spin_until([&] { return durable_.load() >= at || !leadership_.is_taken(); });
 }
 
-// Whoever gives up leadership wakes one of those who came too late for its group: they went to
-// sleep because somebody led.
+// A thread that gives up leadership wakes one of those that came too late for its group: they went
+// to sleep because another thread led.
 void FileCommitLog::hand_over() noexcept {
   const std::uint64_t taken = taken_.load();
   if (appended_.load() <= taken >> 1) return;

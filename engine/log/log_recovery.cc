@@ -83,7 +83,7 @@ class Scanner {
         break;
     }
     if (header.segment != segment.number || header.offset != offset) {
-      // In the middle of a file it may be the content of somebody's value, laid bare by a record
+      // In the middle of a file it may be the content of a user's value, laid bare by a record
       // that was written over the beginning of its own: it means nothing there. At the beginning
       // there is never anything but records.
       if (offset > first_record_offset || header.offset != offset) {

@@ -1,4 +1,4 @@
-// Taking over plain LMDB files (L5), and strangers who write to ours.
+// Taking over plain LMDB files (L5), and strangers that write to ours.
 #include "tests/engine/base_fixture.h"
 
 using namespace isolde;

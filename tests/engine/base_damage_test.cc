@@ -239,7 +239,7 @@ BOOST_AUTO_TEST_CASE(pages_that_nobody_lists_are_no_damage_and_can_be_copied) {
 BOOST_AUTO_TEST_CASE(a_keyspace_that_is_missing_is_corruption) {
   TempDirectory directory;
   fill(directory.path());
-  // A stranger who also forges the stamp: transaction 5 or so, one byte, little-endian.
+  // A stranger that also forges the stamp: transaction 5 or so, one byte, little-endian.
   std::uint64_t stamp = 0;
   {
     auto base = open_base(directory.path());

@@ -402,7 +402,7 @@ BOOST_AUTO_TEST_CASE(leftovers_of_earlier_lives_never_join) {
   }
 }
 
-// Somebody's value may hold a log. Where its record was partly written over, it must mean nothing.
+// A user's value may hold a log. Where its record was partly written over, it must mean nothing.
 BOOST_AUTO_TEST_CASE(a_log_inside_a_value_means_nothing) {
   const auto foreign = log_of(3, 40, 0, 0xbad);
   const std::string image = foreign->contents(foreign->files().front());

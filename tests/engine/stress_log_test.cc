@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(releases_and_verifications_go_on_beside_commits) {
   BOOST_TEST(again->replayed.size() == acknowledged - base_at.load());
 }
 
-// I8: every waiter learns of the failure, nobody hangs, nothing acknowledged is lost.
+// I8: every waiter learns of the failure, no thread hangs, nothing acknowledged is lost.
 BOOST_AUTO_TEST_CASE(all_waiters_learn_of_a_failed_sync) {
   const std::uint64_t seed = test::seed();
   for (std::uint64_t round = 0; round < 30 * test::scale(); ++round) {

@@ -18,7 +18,7 @@ namespace isolde::test {
 struct CrashLedger {
   struct Acknowledged {  // one of the three
     std::uint64_t commit = 0;
-    std::string tag = {};             // who wrote a value that was read
+    std::string tag = {};             // the writer of a value that was read
     std::size_t keyspace_commit = 0;  // which of keyspace_commits, from 1
   };
 

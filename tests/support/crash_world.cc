@@ -219,7 +219,7 @@ std::string CrashWorld::resolve(std::uint64_t begun_at, std::uint64_t appended) 
       history_.append({ledger_.keyspace_commits[of_keyspaces.size()]});
       of_keyspaces.push_back(commit);
     } else {
-      return "commit " + std::to_string(commit) + " was made by nobody";
+      return "commit " + std::to_string(commit) + " was made by no session";
     }
   }
   if (of_keyspaces.size() != ledger_.keyspace_commits.size()) {

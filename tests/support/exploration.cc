@@ -145,11 +145,11 @@ class Explorer {
     std::string name;
     std::function<void()> body;
     State state = State::ready;
-    bool retries = false;  // blocked, but somebody has gone on since
+    bool retries = false;  // blocked, but another actor has gone on since
     std::string_view place = "start";
     std::uint64_t history = 0;
   };
-  static constexpr std::size_t nobody = ~std::size_t{0};
+  static constexpr std::size_t no_actor = ~std::size_t{0};
 
   static void entry();
   void play();
@@ -171,7 +171,7 @@ class Explorer {
   std::size_t fibers_made_ = 0;
   Fiber main_;
   std::vector<Actor> actors_;
-  std::size_t running_ = nobody;
+  std::size_t running_ = no_actor;
 
   std::vector<Choice> path_;
   std::size_t depth_ = 0;                    // of the choice that comes next
@@ -208,7 +208,7 @@ void Explorer::entry() {
 
 // The running actor has reached a place.
 void Explorer::at(const char* place) {
-  if (running_ == nobody) return;
+  if (running_ == no_actor) return;
   const std::string_view name(place);
   const bool blocked = name.substr(0, blocked_prefix.size()) == blocked_prefix;
   if (!blocked && exploration_.ignored && exploration_.ignored(name)) return;
@@ -258,14 +258,14 @@ void Explorer::look_at_contents() {
   }
 }
 
-// Hands over to whoever is next.
+// Hands over to the next actor.
 void Explorer::go_on() {
   const std::size_t self = running_;
   const std::size_t next = choose();
   if (next == self) return;
-  Fiber& from = self == nobody ? main_ : fibers_[self];
+  Fiber& from = self == no_actor ? main_ : fibers_[self];
   running_ = next;
-  from.switch_to(next == nobody ? main_ : fibers_[next]);
+  from.switch_to(next == no_actor ? main_ : fibers_[next]);
 }
 
 std::uint8_t Explorer::candidates() const {
@@ -280,7 +280,7 @@ std::uint8_t Explorer::candidates() const {
 }
 
 std::size_t Explorer::continue_with(std::size_t actor) {
-  const bool current_could = running_ != nobody && (candidates() >> running_ & 1) != 0 &&
+  const bool current_could = running_ != no_actor && (candidates() >> running_ & 1) != 0 &&
                              actors_[running_].state == State::ready;
   if (current_could && actor != running_) ++preempted_;
   return actor;
@@ -295,9 +295,9 @@ std::size_t Explorer::choose() {
       std::fprintf(stderr, "deadlock in a deterministic schedule:\n%s", story().c_str());
       std::abort();
     }
-    return nobody;
+    return no_actor;
   }
-  const bool current_can = running_ != nobody && (able >> running_ & 1) != 0;
+  const bool current_can = running_ != no_actor && (able >> running_ & 1) != 0;
   const std::size_t first = current_can ? running_ : static_cast<std::size_t>(__builtin_ctz(able));
   if (__builtin_popcount(able) == 1) return continue_with(first);
   if (depth_ < path_.size()) return continue_with(path_[depth_++].chosen);
@@ -336,10 +336,10 @@ void Explorer::fail(std::string what) {
 
 std::string Explorer::story() const {
   std::string text;
-  std::size_t before = nobody;
+  std::size_t before = no_actor;
   for (const auto& [actor, place] : trace_) {
     if (actor != before)
-      text += (before == nobody ? "  " : "\n  ") + actors_[actor].name + ": ";
+      text += (before == no_actor ? "  " : "\n  ") + actors_[actor].name + ": ";
     else
       text += ", ";
     text += place;
@@ -363,7 +363,7 @@ void Explorer::play() {
   depth_ = 0;
   preempted_ = 0;
   known_ = false;
-  running_ = nobody;
+  running_ = no_actor;
 #ifdef ISOLDE_YIELD_POINTS
   yield_hook.store(&hook);
 #endif

@@ -14,8 +14,8 @@
 namespace isolde::test {
 
 // Exactly one of the threads of run() goes on at a time. At each yield point of the library
-// (engine/yield_point.h), and at places of the test's own, a seeded die says who goes on; one that
-// would sleep there hands its turn over. Needs ISOLDE_YIELD_POINTS, and no other thread inside the
+// (engine/yield_point.h), and at places of the test's own, a seeded die says which thread goes on;
+// one that would sleep there hands over. Needs ISOLDE_YIELD_POINTS, and no other thread inside the
 // library meanwhile.
 class SeededSchedule {
  public:
@@ -50,7 +50,7 @@ class SeededSchedule {
   std::vector<std::unique_ptr<std::condition_variable>> wake_;
   std::vector<std::size_t> living_;
   std::size_t turn_ = 0;
-  std::uint64_t blocked_ = 0;  // handed over since somebody last went on
+  std::uint64_t blocked_ = 0;  // handed over since a thread last went on
 };
 
 }  // namespace isolde::test

@@ -72,7 +72,7 @@ struct Evidence {
   std::optional<Timestamp> conflict;      // the version that is newer
   std::optional<LockMode> asked_mode;     // of locks: what self asked for ...
   std::optional<LockMode> culprit_mode;   // ... and what the culprit holds, or waits for ahead
-  std::vector<LockWaitEdge> waits_for;    // lock_timeout, lock_not_available: whom self waited for
+  std::vector<LockWaitEdge> waits_for;    // lock_timeout, lock_not_available: what self waited for
   std::vector<LockWaitEdge> cycle;        // deadlock: all of it, see DeadlockReport
   std::string reason;                     // deadlock: why self was chosen
   std::optional<std::string> file;        // for files: the path ...

@@ -1,4 +1,4 @@
-// Locks as people and programs see them: modes, what is locked, who waits for whom, deadlocks.
+// Locks as people and programs see them: modes, what is locked, what waits for what, deadlocks.
 #pragma once
 
 #include <chrono>
@@ -50,7 +50,7 @@ struct LockWaitEdge {
   std::chrono::steady_clock::time_point since;  // when the waiter began to wait
 };
 
-// A cycle of the waits-for graph, and who was chosen to break it.
+// A cycle of the waits-for graph, and the transaction chosen to break it.
 struct DeadlockReport {
   std::vector<LockWaitEdge> cycle;  // edge i's holder is edge i + 1's waiter; the last closes it
   TransactionRef victim;
@@ -77,7 +77,7 @@ struct LockState {
   std::vector<AwaitedLock> awaited;  // the longest waiter first
   std::chrono::steady_clock::time_point taken;
 
-  // For people: who waits for what, how long, held by whom; then what is held.
+  // For people: what each waiter waits for, how long, and its holder; then what is held.
   std::string to_text() const;
   // The waits-for graph in Graphviz' language: one node a transaction, one arrow an edge.
   std::string to_dot() const;

@@ -135,7 +135,7 @@ class Database {
 
   Stats stats() const;
 
-  // Every lock that is held or awaited now, and who waits for whom. Copies them all.
+  // Every lock that is held or awaited now, and what each waiter waits for. Copies them all.
   LockState locks() const;
   // The last 64 deadlocks, the oldest first.
   std::vector<DeadlockReport> deadlocks() const;
@@ -143,13 +143,13 @@ class Database {
   bool cancel(TransactionId id);
 
   // The committed versions of a key that are known now, the newest first: those in memory, and what
-  // the base holds. Empty: there is no such key, and nobody could still see one.
+  // the base holds. Empty: there is no such key, and no snapshot could still see one.
   // Errors: keyspace_not_found, key_*, io_error.
   Result<std::vector<VersionInfo>> versions(const Keyspace& keyspace, std::string_view key) const;
 
   // To see what happens when things go wrong. Precondition of abandon() as of close(); it gives
   // the directory up as a process that is killed would: no last checkpoint, nothing more is
-  // written; whoever opens it next recovers it.
+  // written; the next open recovers it.
   void abandon() noexcept;
   // The next sync of the log fails, once, as a dying disk's would: the database fails with it.
   // Durability::none makes no syncs.

@@ -25,7 +25,8 @@ struct EventTransaction {
 
 // Which version a read returned, or a write made.
 struct ObservedVersion {
-  // Who wrote it; TransactionId{0}: a base value, written before any version in memory.
+  // The transaction that wrote it; TransactionId{0}: a base value, written before any version in
+  // memory.
   TransactionId writer;
   // Its commit timestamp; Timestamp{0} for base values, nothing for uncommitted versions (the
   // reader's own, or another's at read uncommitted).
@@ -54,7 +55,7 @@ struct ScanEvent {
   const KeyRange& observed;  // up to the last key returned when limited, else the whole range
   bool reverse = false;
   // How many entries it returned. Their ReadEvents come before it; among them, in their places,
-  // those of keys that a dirty scan found erased by others who had not committed (`hidden`).
+  // those of keys that a dirty scan found erased by others that had not committed (`hidden`).
   std::size_t yielded = 0;
   std::size_t hidden = 0;
   ReadMode mode = ReadMode::plain;
@@ -95,7 +96,7 @@ struct AttemptEvent {
 
 // Callbacks run in the thread of the transaction, outside every internal mutex, in the order of
 // that transaction's operations. They may call the database, not the transaction of the event; they
-// must not wait there for a lock, for whoever has it may be about to be woken by this very thread.
+// must not wait there for a lock: its holder may be about to be woken by this very thread.
 // They must not throw. Callbacks of different transactions run concurrently.
 class Observer {
  public:
@@ -113,13 +114,14 @@ class Observer {
   virtual void on_abort(const EventTransaction&, const Error* /*cause*/) {}
   virtual void on_attempt(const AttemptEvent&) {}
 
-  // Waiting. So that a client can know at every moment exactly who is blocked, without a clock:
+  // Waiting. So that a client can know at every moment exactly which transactions are blocked,
+  // without a clock:
   // - on_block is called in the waiter's thread, before it sleeps, once a wait.
   // - on_sleep is called once for each on_block, after it, in the waiter's thread: from here on
-  //   whoever ends the wait need not wait for the waiter. A client that runs several transactions
-  //   in one thread goes on with the others inside, and returns once on_wake was called for this
-  //   one and the operation that called it is over; whoever returns earlier sleeps. No internal
-  //   mutex is held.
+  //   the thread that ends the wait need not wait for the waiter. A client that runs several
+  //   transactions in one thread goes on with the others inside, and returns once on_wake was
+  //   called for this one and the operation that called it is over; a client that returns earlier
+  //   sleeps. No internal mutex is held.
   // - on_wake is called once for each on_block, after it, by the thread that ended the wait (the
   //   one that released, or chose the victim, or cancelled; on a timeout the waiter), before the
   //   waiter runs on and before that thread's own operation returns. (What an observer itself ends

@@ -31,19 +31,19 @@ struct Durability {
   static constexpr Durability none() { return {Kind::none, {}}; }
 };
 
-// Whom a deadlock costs its transaction. Ties go to the one that began last.
+// Which transaction of a deadlock is rolled back. Ties go to the one that began last.
 enum class VictimPolicy : std::uint8_t {
-  youngest,         // who began last
-  oldest,           // who began first
-  fewest_writes,    // who has written the fewest keys
-  requester,        // whose request closed the cycle
+  youngest,         // the one that began last
+  oldest,           // the one that began first
+  fewest_writes,    // the one that has written the fewest keys
+  requester,        // the one whose request closed the cycle
   lowest_priority,  // TransactionOptions::priority
 };
 
 // What is done about deadlocks. All but `detect` are there to be compared with it.
 enum class DeadlockStrategy : std::uint8_t {
   detect,        // the waits-for graph is searched when a wait begins
-  no_wait,       // who would have to wait fails with `deadlock` at once
+  no_wait,       // a request that would have to wait fails with `deadlock` at once
   wound_wait,    // older ones abort the younger that they would wait for; younger ones wait
   timeout_only,  // nothing: the lock timeout breaks them
 };
