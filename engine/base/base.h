@@ -181,7 +181,7 @@ class Base {
   // The newest checkpoint's version: a view with this version needs no renewal (atomic, acquire).
   BaseVersion version() const noexcept;
 
-  // Someone else has written to the file since our last checkpoint (found at open, by LMDB's
+  // A stranger has written to the file since our last checkpoint (found at open, by LMDB's
   // transaction number). To be accepted only if the log is empty (L5); else foreign_write_error().
   // Until it is accepted nothing may be applied, and nothing has been changed.
   bool has_foreign_write() const noexcept;
@@ -197,7 +197,7 @@ class Base {
 
   // Writes the changes and "base is at `at`" in one synced LMDB transaction; version() is stored
   // after it. Creating a keyspace that is there and dropping one that is not are harmless (replay).
-  // Errors: disk_full, io_error; corruption if someone else wrote to the LMDB file meanwhile.
+  // Errors: disk_full, io_error; corruption if a stranger wrote to the LMDB file meanwhile.
   Result<ApplyOutcome> apply(Timestamp at, ChangeSource& changes);
 
   // Doubles the map. Precondition: no view of this base is open anywhere (reset() is enough).

@@ -178,7 +178,7 @@ Result<void> Opening::find_or_create_file() {
   return {};
 }
 
-// What LMDB would die of is found here: the file's first pages, the lists of databases and of free
+// Finds what LMDB would die of, in the file's first pages, the lists of databases and of free
 // pages, and the outermost pages of each database. A file that is shorter than it claims may be
 // whole (LMDB does not write pages that it allocated and gave up in one transaction), so only a
 // full reading tells.

@@ -239,7 +239,7 @@ Result<std::optional<PageRoots>> PageFile::read_manifest(unsigned index) const {
 }
 
 // Transaction n writes meta page n % 2, so the other one is of n - 1 (a new file: both of 0).
-// Anything else LMDB would misread.
+// LMDB would misread anything else.
 Result<PageRoots> PageFile::newest() const {
   Result<std::optional<PageRoots>> even = read_manifest(0);
   if (!even) return even.error();

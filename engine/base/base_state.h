@@ -13,7 +13,7 @@
 
 namespace isolde::engine {
 
-// Thread safety: the atomics and the table of keyspaces are read by everyone, the rest of the
+// Thread safety: the atomics and the handle table are read by everyone, the rest of the
 // manifest under the mutex; all is written by one thread at a time (see Base), the manifest under
 // the mutex then too.
 //
@@ -59,7 +59,7 @@ struct Base::State {
   }
 };
 
-// The error for a base that someone else has written to while we had it open, or behind our log.
+// The error for a base that a stranger has written to while we had it open, or behind our log.
 Error foreign_writer(const Base::State& state);
 
 // Base::grow_map.
@@ -77,7 +77,7 @@ Result<void> sync_path(const std::filesystem::path& path, int flags);
 // One LMDB write transaction of ours. Aborts unless committed.
 class WriteTransaction {
  public:
-  // Errors: corruption if someone else has written; LMDB's.
+  // Errors: corruption if a stranger has written; LMDB's.
   static Result<WriteTransaction> begin(Base::State& state);
 
   MDB_txn* get() const noexcept { return transaction_.get(); }

@@ -16,7 +16,7 @@ namespace isolde::engine {
 // verb in the infinitive with its object ("read the manifest of").
 Error lmdb_error(int code, std::string_view doing, const std::filesystem::path& file);
 
-// What someone reads whose file is damaged: the sentence ends in the remedy.
+// What the owner of a damaged file reads: the sentence ends in the remedy.
 Error corrupt_base(std::string_view what, const std::filesystem::path& file);
 
 struct EnvironmentCloser {

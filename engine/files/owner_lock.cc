@@ -112,7 +112,8 @@ Result<int> lock_file(const std::filesystem::path& directory, bool read_only) {
       ::close(descriptor);
       return failure;
     }
-    // Someone may have removed the file between open and flock: then this lock locks nothing.
+    // Another process may have removed the file between open and flock: then this lock locks
+    // nothing.
     struct stat locked {};
     struct stat named {};
     if (::fstat(descriptor, &locked) == 0 && ::stat(file.c_str(), &named) == 0 &&

@@ -166,8 +166,8 @@ class PosixFileSystem final : public FileSystem {
       }
       struct stat status {};
       if (::fstatat(::dirfd(stream), entry->d_name, &status, 0) != 0) {
-        // What has gone meanwhile was not there. What may not be looked at is: to leave it out
-        // would call a log lost that only its permissions hide.
+        // A file that has gone meanwhile was not there. One that can't be looked at is: leaving it
+        // out would call a log lost that only its permissions hide.
         if (errno == EACCES) {
           failure = errno;
           break;

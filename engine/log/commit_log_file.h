@@ -48,10 +48,10 @@ struct NewEpoch {
 // the one being written and the one being filled. How a commit at n becomes durable:
 //
 //   append()   adds it to the filling group
-//   persist()  sleeps on the word of the group that n is in, unless no thread leads: then leads,
-//   takes
-//              the filling group, writes and syncs it, publishes durable, gives up leadership,
-//              wakes one waiter of the group filled meanwhile to lead that one, wakes its own group
+//   persist()  sleeps on the word of the group that n is in, unless no thread leads: then it leads,
+//              takes the filling group, writes and syncs it, publishes durable, gives up
+//              leadership, wakes one waiter of the group filled meanwhile to lead that one, wakes
+//              its own group
 //              (without syncs a group is written in less time than sleeping takes: it spins first)
 //
 // Lock order: creation_, then mutex_. creation_ alone is held across I/O, and only in reserve().

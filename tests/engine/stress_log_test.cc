@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(commits_of_many_threads_all_come_back) {
   }
 }
 
-// A checkpointer releases, someone verifies, statistics are read, all while commits go on.
+// A checkpointer releases, another thread verifies, statistics are read, all while commits go on.
 BOOST_AUTO_TEST_CASE(releases_and_verifications_go_on_beside_commits) {
   const std::uint64_t seed = test::seed();
   FaultFileSystem files;
