@@ -1,5 +1,5 @@
 // Random choices of the benchmark: a Zipfian that isn't one would make its plots of skew lies.
-#include "bench/suite/draw.h"
+#include "bench/workloads/draw.h"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>

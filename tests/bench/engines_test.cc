@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <map>
 
-#include "bench/suite/dataset.h"
-#include "bench/suite/engine.h"
-#include "bench/suite/turn.h"
+#include "bench/engines/engine.h"
+#include "bench/run/turn.h"
+#include "bench/workloads/dataset.h"
 
 namespace isolde::suite {
 namespace {

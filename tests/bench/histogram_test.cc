@@ -1,12 +1,12 @@
 // The benchmark's latencies.
-#include "bench/suite/histogram.h"
+#include "bench/run/histogram.h"
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <cmath>
 #include <vector>
 
-#include "bench/suite/draw.h"
+#include "bench/workloads/draw.h"
 
 namespace isolde::suite {
 namespace {

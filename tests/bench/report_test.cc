@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "bench/suite/page.h"
-#include "bench/suite/plot.h"
-#include "bench/suite/targets.h"
+#include "bench/report/page.h"
+#include "bench/report/plot.h"
+#include "bench/report/targets.h"
 
 namespace isolde::suite {
 namespace {
