@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "bench/workload.h"
+#include "bench/workloads/record.h"
 
 namespace isolde::bench {
 namespace {
@@ -35,6 +35,12 @@ void must(const Result<void>& result) {
   std::_Exit(1);
 }
 
+// What key `number` is loaded with.
+Record record_of(std::uint64_t number) {
+  constexpr std::size_t value_bytes = 100;
+  return {value_bytes, static_cast<std::int64_t>(number)};
+}
+
 struct Bench {
   Database& db;
   const Keyspace& keyspace;
@@ -46,13 +52,14 @@ struct Bench {
 // Outside the unnamed namespace, and never inlined: callgrind finds them by their names.
 [[gnu::noinline]] void hot_path_get(const Bench& bench, std::uint64_t number) {
   Transaction txn = must(bench.db.begin(bench.options));
-  touch(must(txn.get(bench.keyspace, Key(number).view())).value());
+  touch(must(txn.get(bench.keyspace, account_key(number).view())).value());
   must(txn.commit());
 }
 
-[[gnu::noinline]] void hot_path_put(const Bench& bench, std::uint64_t number) {
+[[gnu::noinline]] void hot_path_put(const Bench& bench, Record& record, std::uint64_t number) {
   Transaction txn = must(bench.db.begin(bench.options));
-  must(txn.put(bench.keyspace, Key(number).view(), Value(number + 1).view()));
+  record.set(static_cast<std::int64_t>(number + 1));
+  must(txn.put(bench.keyspace, account_key(number).view(), record.view()));
   must(txn.commit());
 }
 
@@ -62,12 +69,12 @@ struct Bench {
   must(txn.scan(bench.keyspace, KeyRange::all(),
                 [&sum](std::string_view key, std::string_view) { sum += key.size(); }));
   must(txn.commit());
-  if (sum != keys * key_bytes) std::abort();
+  if (sum != keys * sizeof(Key)) std::abort();
 }
 
 [[gnu::noinline]] void hot_path_lock(const Bench& bench, std::uint64_t number) {
   Transaction txn = must(bench.db.begin(bench.options));
-  must(txn.get_for_update(bench.keyspace, Key(number).view()));
+  must(txn.get_for_update(bench.keyspace, account_key(number).view()));
   must(txn.commit());
 }
 
@@ -82,12 +89,12 @@ namespace {
 
 void load(Database& db) {
   std::uint64_t number = 0;
-  Key key(0);
-  Value value(0);
+  Key key = account_key(0);
+  Record value = record_of(0);
   must(db.bulk_load("accounts", [&]() -> Result<std::optional<Entry>> {
     if (number == keys) return std::optional<Entry>();
-    key = Key(number);
-    value = Value(number++);
+    key = account_key(number);
+    value = record_of(number++);
     return std::optional<Entry>(Entry{key.view(), value.view()});
   }));
 }
@@ -99,11 +106,11 @@ void validate_ranges(const Bench& bench) {
     Transaction reader = must(bench.db.begin(serializable));
     ScanOptions scan;
     scan.limit = range_entries;
-    must(reader.scan(bench.keyspace, KeyRange::from(Key(i).view()), scan,
+    must(reader.scan(bench.keyspace, KeyRange::from(account_key(i).view()), scan,
                      [](std::string_view, std::string_view) {}));
-    must(reader.put(bench.keyspace, Key(keys - 1).view(), Value(i).view()));
+    must(reader.put(bench.keyspace, account_key(keys - 1).view(), record_of(i).view()));
     Transaction other = must(bench.db.begin(bench.options));  // beyond the range
-    must(other.put(bench.keyspace, Key(keys - 2).view(), Value(i).view()));
+    must(other.put(bench.keyspace, account_key(keys - 2).view(), record_of(i).view()));
     must(other.commit());
     hot_path_validate(reader);
   }
@@ -114,7 +121,10 @@ void update_by(const Bench& bench, std::uint64_t clients) {
   std::vector<std::thread> threads;
   for (std::uint64_t client = 0; client < clients; ++client) {
     threads.emplace_back([&bench, client, clients] {
-      for (std::uint64_t i = 0; i < times / clients; ++i) hot_path_put(bench, i * clients + client);
+      Record record = record_of(0);
+      for (std::uint64_t i = 0; i < times / clients; ++i) {
+        hot_path_put(bench, record, i * clients + client);
+      }
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -132,7 +142,7 @@ void grow(Database& db, const Bench& bench) {
     while (number < std::min(next, most_keys)) {
       must(db.transact([&](Transaction& txn) -> Result<void> {
         for (int i = 0; i < 1000 && number < most_keys; ++i, ++number) {
-          auto put = txn.put(bench.keyspace, Key(number).view(), Value(number).view());
+          auto put = txn.put(bench.keyspace, account_key(number).view(), record_of(number).view());
           if (!put) return put;
         }
         return {};
@@ -172,7 +182,8 @@ int run(const std::filesystem::path& directory, bool growth) {
   locking.options.locking = Locking::pessimistic;
   for (int i = 0; i < times; ++i) hot_path_lock(locking, stride(i));
   finish_path("lock+unlock", times);
-  for (int i = 0; i < times; ++i) hot_path_put(bench, stride(i));
+  Record record = record_of(0);
+  for (int i = 0; i < times; ++i) hot_path_put(bench, record, stride(i));
   finish_path("put+commit", times);
   validate_ranges(bench);
   finish_path("range validation", times);

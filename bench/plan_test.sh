@@ -43,7 +43,7 @@ echo "$(wc -l <"$work/out/report.csv") lines of figures"
 example=$(awk '/^```/ { inside = !inside; next } inside' "$readme" | sed -nE ':a; /\\$/ { N; s/\\\n//; ta }; s/^\$ //p')
 example=${example/--keys 100000/--keys 300}
 read -ra words <<<"${example/--seconds 1/--seconds 0.01}"
-[[ ${words[0]} == build/release/bin/isolde_suite ]] || fail "bench/README.md has no example"
+[[ ${words[0]} == build/release/bin/isolde_bench ]] || fail "bench/README.md has no example"
 "$program" "${words[@]:1}" --repetitions 1 --directory "$work/stores" \
   >"$work/example" 2>&1 || fail "the example of bench/README.md failed:
 $(cat "$work/example")"

@@ -9,9 +9,9 @@
 #include <cstring>
 #include <thread>
 
-#include "bench/engines/engine.h"
+#include "bench/engines/other_engines.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 void check(int code, const char* doing) {
@@ -219,7 +219,7 @@ class BerkeleyEngine : public Engine {
     if (env_->lock_stat(env_, &stat, 0) != 0) return {};
     const std::uint64_t waits = stat->st_lock_wait;
     std::free(stat);
-    return {waits, {}};
+    return {waits, {}, {}, {}};
   }
 
  private:
@@ -244,4 +244,4 @@ std::string berkeleydb_version() {
   return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -13,9 +13,12 @@
 #include <string_view>
 #include <vector>
 
-#include "bench/workloads/parameters.h"
+namespace isolde::bench {
 
-namespace isolde::suite {
+enum class Synced : std::uint8_t {
+  yes,  // a commit returns when it is on disk
+  no,   // when the operating system has it: it survives the process, not the machine
+};
 
 // Why an attempt did not commit.
 enum class Reason : std::uint8_t {
@@ -78,9 +81,9 @@ class Client {
   // [from, to) in ascending order, at most `limit` entries.
   virtual Reason scan(std::string_view from, std::string_view to, std::size_t limit,
                       const Visit& visit) = 0;
-  // Copies a key of [from, to) that nobody else has taken into `key`, to be erased by the caller;
-  // leaves it empty if there is none. Engines without SKIP LOCKED look at some and take the one
-  // that `hint` says.
+  // Copies a key of [from, to) that no other transaction has taken into `key`, to be erased by the
+  // caller; leaves it empty if there is none. Engines without SKIP LOCKED look at some and take
+  // the one that `hint` says.
   virtual Reason claim(std::string_view from, std::string_view to, std::uint64_t hint,
                        std::string& key);
   virtual Reason commit() = 0;
@@ -91,6 +94,8 @@ class Client {
 struct EngineCounters {
   std::optional<std::uint64_t> waits;  // for locks
   std::optional<std::uint64_t> checkpoints;
+  std::optional<std::uint64_t> version_bytes;      // now in memory, for snapshots and checkpoints
+  std::optional<std::uint64_t> old_version_bytes;  // of these, for snapshots only
 };
 
 // Gives the next entry, keys ascending; false at the end.
@@ -111,11 +116,13 @@ class Engine {
   virtual std::unique_ptr<Client> client(std::string_view mode) = 0;
   // Returns when no work of an earlier turn goes on that would fall into the next one's time.
   virtual void settle() {}
+  // Carries what was committed to where it stays, as the next checkpoint would.
+  virtual void checkpoint() { settle(); }
   virtual EngineCounters counters() const { return {}; }
 };
 
 struct EngineOptions {
-  std::filesystem::path directory;  // exists, and is empty
+  std::filesystem::path directory;  // exists
   Synced synced = Synced::no;
   bool checkpoints = true;
   std::size_t data_bytes = 0;  // about what will be loaded
@@ -123,33 +130,4 @@ struct EngineOptions {
   std::size_t cache_bytes() const;
 };
 
-// One way of running transactions on one engine.
-struct Subject {
-  std::string name;    // "rocksdb-pess", as on the command line
-  std::string engine;  // whose process it shares
-  std::string mode;
-  std::string promise;  // its guarantee, in the engine's own words
-};
-
-// Every subject that this build has, Isolde's first; and the engines that it lacks, each with why.
-const std::vector<Subject>& all_subjects();
-const std::vector<std::pair<std::string, std::string>>& missing_engines();
-// Null if there is no such subject.
-const Subject* find_subject(std::string_view name);
-// The engine's version, without opening it.
-std::string engine_version(const std::string& engine);
-std::unique_ptr<Engine> open_engine(const std::string& engine, const EngineOptions& options);
-
-std::unique_ptr<Engine> open_isolde(const EngineOptions& options);
-std::unique_ptr<Engine> open_lmdb(const EngineOptions& options);
-std::unique_ptr<Engine> open_rocksdb(const EngineOptions& options, bool optimistic);
-std::unique_ptr<Engine> open_wiredtiger(const EngineOptions& options);
-std::unique_ptr<Engine> open_berkeleydb(const EngineOptions& options);
-std::unique_ptr<Engine> open_sqlite(const EngineOptions& options);
-std::string lmdb_version();
-std::string rocksdb_version();
-std::string wiredtiger_version();
-std::string berkeleydb_version();
-std::string sqlite_version();
-
-}  // namespace isolde::suite
+}  // namespace isolde::bench

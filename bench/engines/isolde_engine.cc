@@ -1,23 +1,12 @@
-// Isolde as an embedder uses it: through the public headers only.
-#include <isolde/isolde.h>
+#include "bench/engines/isolde_engine.h"
 
 #include <chrono>
 #include <thread>
 
-#include "bench/engines/engine.h"
-
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 constexpr std::string_view keyspace_name = "accounts";
-
-[[noreturn]] void refuse(const Error& error) { throw CannotRun("isolde: " + error.to_string()); }
-
-template <typename T>
-T must(Result<T> result) {
-  if (!result) refuse(result.error());
-  return std::move(*result);
-}
 
 Reason reason_of(const Error& error) {
   switch (error.code()) {
@@ -117,9 +106,9 @@ class IsoldeClient : public Client {
   std::optional<Transaction> txn_;
 };
 
-class IsoldeEngine : public Engine {
+class OpenedIsolde : public IsoldeEngine {
  public:
-  explicit IsoldeEngine(const EngineOptions& options)
+  explicit OpenedIsolde(const EngineOptions& options)
       : database_(must(Database::open(options.directory, database_options(options)))),
         keyspace_(KeyspaceId{}, keyspace_name) {}
 
@@ -156,10 +145,15 @@ class IsoldeEngine : public Engine {
     }
   }
 
+  void checkpoint() override { must(database_.checkpoint()); }
+
   EngineCounters counters() const override {
     const Stats stats = database_.stats();
-    return {stats.lock_wait.count, stats.checkpoints};
+    return {stats.lock_wait.count, stats.checkpoints, stats.version_bytes, stats.old_version_bytes};
   }
+
+  Database& database() override { return database_; }
+  const Keyspace& keyspace() const override { return keyspace_; }
 
  private:
   static Options database_options(const EngineOptions& options) {
@@ -175,8 +169,10 @@ class IsoldeEngine : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> open_isolde(const EngineOptions& options) {
-  return std::make_unique<IsoldeEngine>(options);
+void refuse(const Error& error) { throw CannotRun("isolde: " + error.to_string()); }
+
+std::unique_ptr<IsoldeEngine> open_isolde(const EngineOptions& options) {
+  return std::make_unique<OpenedIsolde>(options);
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -1,9 +1,9 @@
 // LMDB without Isolde, used as its documentation says is fastest: the baseline.
 #include <lmdb.h>
 
-#include "bench/engines/engine.h"
+#include "bench/engines/other_engines.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 void check(int code, const char* doing) {
@@ -181,4 +181,4 @@ std::string lmdb_version() {
   return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -13,9 +13,9 @@
 #include <chrono>
 #include <thread>
 
-#include "bench/engines/engine.h"
+#include "bench/engines/other_engines.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 rocksdb::Slice slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
@@ -197,10 +197,14 @@ class RocksEngine : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> open_rocksdb(const EngineOptions& options, bool optimistic) {
-  return std::make_unique<RocksEngine>(options, optimistic);
+std::unique_ptr<Engine> open_rocksdb(const EngineOptions& options) {
+  return std::make_unique<RocksEngine>(options, false);
+}
+
+std::unique_ptr<Engine> open_rocksdb_optimistic(const EngineOptions& options) {
+  return std::make_unique<RocksEngine>(options, true);
 }
 
 std::string rocksdb_version() { return rocksdb::GetRocksVersionAsString(); }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -4,9 +4,9 @@
 
 #include <mutex>
 
-#include "bench/engines/engine.h"
+#include "bench/engines/other_engines.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 class Connection {
@@ -213,4 +213,4 @@ std::unique_ptr<Engine> open_sqlite(const EngineOptions& options) {
 
 std::string sqlite_version() { return sqlite3_libversion(); }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -2,9 +2,9 @@
 // checkpoints as MongoDB has it do: every minute, or after 2 GB of log.
 #include <wiredtiger.h>
 
-#include "bench/engines/engine.h"
+#include "bench/engines/other_engines.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 constexpr const char* table = "table:kv";
@@ -171,4 +171,4 @@ std::string wiredtiger_version() {
   return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(patch);
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

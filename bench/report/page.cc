@@ -7,7 +7,7 @@
 #include "bench/report/plot.h"
 #include "bench/report/targets.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 constexpr const char* style = R"(
@@ -254,4 +254,4 @@ std::string as_page(const Report& report) {
   return out + "</body>\n</html>\n";
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -5,9 +5,9 @@
 
 #include "bench/report/report.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // Also well-formed XML.
 std::string as_page(const Report& report);
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -9,7 +9,7 @@
 
 #include "bench/report/report.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 // Told apart by most eyes (after Okabe and Ito), then by the dashes that follow.
@@ -224,4 +224,4 @@ std::string bar_plot(const std::string& title, const std::vector<BarGroup>& grou
          body + "</svg>\n";
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 struct PlotPoint {
   double x = 0;
@@ -52,4 +52,4 @@ std::string bar_plot(const std::string& title, const std::vector<BarGroup>& grou
 // Text for XML: & < > " escaped, control characters dropped.
 std::string xml_text(std::string_view text);
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -9,7 +9,7 @@
 
 #include "bench/report/targets.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 std::string optional_number(std::uint64_t number) {
@@ -403,4 +403,4 @@ void replace_results(const std::filesystem::path& file, const std::string& markd
   write_file(file, text);
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

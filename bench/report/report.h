@@ -7,7 +7,7 @@
 #include "bench/run/machine.h"
 #include "bench/run/runner.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 struct Report {
   std::string command;
@@ -36,4 +36,4 @@ void write_file(const std::filesystem::path& file, const std::string& text);
 // Markdown file. Throws CannotRun, with the file as it was, if they are not there.
 void replace_results(const std::filesystem::path& file, const std::string& markdown);
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 const CellResult* find_cell(const RunResult& run, std::string_view section,
@@ -209,4 +209,4 @@ std::string_view name(Standing standing) {
   return "not measured";
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

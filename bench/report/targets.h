@@ -7,7 +7,7 @@
 
 #include "bench/run/runner.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 enum class Standing : std::uint8_t { goal, least, missed, not_measured };
 
@@ -28,4 +28,4 @@ std::vector<Target> judge_targets(const RunResult& run);
 bool any_measured(const std::vector<Target>& targets);
 std::string_view name(Standing standing);
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // A plain block of memory, so that it can be sent between processes.
 class Histogram {
@@ -59,4 +59,4 @@ class Histogram {
   std::uint64_t maximum_ = 0;
 };
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -19,7 +19,7 @@
 
 #include "bench/engines/engine.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 // The rest of the first line of a file that begins with `name`, after its colon.
@@ -67,7 +67,7 @@ Machine describe_machine(const std::filesystem::path& directory) {
   struct utsname system {};
   if (uname(&system) == 0) machine.kernel = std::string(system.sysname) + " " + system.release;
   machine.file_system = file_system_of(directory);
-  machine.build = ISOLDE_SUITE_BUILD;
+  machine.build = ISOLDE_BENCH_BUILD;
   const std::time_t now = std::time(nullptr);
   char date[32] = "";
   std::strftime(date, sizeof date, "%F %R UTC", std::gmtime(&now));
@@ -105,4 +105,4 @@ double machine_load() {
   return getloadavg(&load, 1) == 1 ? load : 0;
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 struct Machine {
   std::string processor;
@@ -23,4 +23,4 @@ double lone_sync_us(const std::filesystem::path& directory);
 // Processes that wanted to run, on average over the last minute.
 double machine_load();
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 using Names = std::vector<const char*>;
 
-const Names everybody = {"isolde-rr-opt", "isolde-ser-opt", "lmdb",          "rocksdb-opt",
-                         "rocksdb-pess",  "wiredtiger",     "berkeleydb-si", "sqlite"};
+const Names engines = {"isolde-rr-opt", "isolde-ser-opt", "lmdb",          "rocksdb-opt",
+                       "rocksdb-pess",  "wiredtiger",     "berkeleydb-si", "sqlite"};
 const Names at_odds = {"isolde-rc-pess",  "isolde-rr-opt", "isolde-rr-pess", "isolde-ser-opt",
                        "isolde-ser-pess", "lmdb",          "rocksdb-opt",    "rocksdb-pess",
                        "rocksdb-rc",      "wiredtiger",    "berkeleydb-si",  "berkeleydb-ser",
@@ -74,12 +74,12 @@ class Planner {
         {}};
     for (const unsigned clients : {1U, 2U}) {
       const std::string many = clients == 1 ? ", 1 client" : ", 2 clients";
-      section.cells.push_back(cell("read1" + many, 0, accounts("read", clients), everybody));
-      section.cells.push_back(cell("read10" + many, 0, accounts("read", clients, 10), everybody));
-      section.cells.push_back(cell("scan100" + many, 0, accounts("scan", clients, 100), everybody));
+      section.cells.push_back(cell("read1" + many, 0, accounts("read", clients), engines));
+      section.cells.push_back(cell("read10" + many, 0, accounts("read", clients, 10), engines));
+      section.cells.push_back(cell("scan100" + many, 0, accounts("scan", clients, 100), engines));
     }
-    section.cells.push_back(cell("mix, 2 clients", 0, accounts("mix", 2), everybody));
-    section.cells.push_back(cell("rmw1 no sync, 2 clients", 0, accounts("rmw", 2), everybody));
+    section.cells.push_back(cell("mix, 2 clients", 0, accounts("mix", 2), engines));
+    section.cells.push_back(cell("rmw1 no sync, 2 clients", 0, accounts("rmw", 2), engines));
     for (const auto& [label, workload, count] : {std::tuple{"read1, 100k chains", "read", 1U},
                                                  {"read10, 100k chains", "read", 10U},
                                                  {"scan100, 100k chains", "scan", 100U}}) {
@@ -104,7 +104,7 @@ class Planner {
     for (const unsigned clients : points<unsigned>({1, 2, 4, 8, 16, 32, 64}, {1, 4, 16, 64})) {
       section.cells.push_back(
           cell(fmt::format("rmw1 durable, {} client{}", clients, clients == 1 ? "" : "s"), clients,
-               synced(accounts("rmw", clients)), everybody));
+               synced(accounts("rmw", clients)), engines));
     }
     return section;
   }
@@ -112,7 +112,7 @@ class Planner {
   Section contention() const {
     Section section{"contention",
                     "Transfers among ten accounts",
-                    "What is left of the rate when everybody wants the same keys?",
+                    "What is left of the rate when all clients want the same keys?",
                     "Locks released at visibility keep a hot key moving while its syncs are under "
                     "way; engines that hold locks or block across the sync get one commit a sync.",
                     "",
@@ -205,7 +205,7 @@ class Planner {
       work.keys = std::max<std::uint64_t>(1, options_.keys / 10);
       work.value_bytes = 1000;
       work.theta = 0.99;
-      section.cells.push_back(cell(workload, 0, work, everybody));
+      section.cells.push_back(cell(workload, 0, work, engines));
     }
     return section;
   }
@@ -234,7 +234,7 @@ class Planner {
         "Out of production",
         "A job queue, a rate limiter, doctors on call, one hot counter, a report beside "
         "transfers; durable.",
-        "Where everybody wants one key or the head of one queue, locks win; where reads "
+        "Where all clients want one key or the head of one queue, locks win; where reads "
         "run beside writers, snapshots do.",
         "",
         false,
@@ -252,7 +252,7 @@ class Planner {
     work = synced(accounts("counter", 8));
     section.cells.push_back(cell("hot counter", 0, work, at_odds));
     work = accounts("long-reader", 3);
-    section.cells.push_back(cell("a report beside 2 clients' transfers", 0, work, everybody));
+    section.cells.push_back(cell("a report beside 2 clients' transfers", 0, work, engines));
     return section;
   }
 
@@ -395,4 +395,4 @@ std::vector<Section> make_plan(const PlanOptions& options) {
   return all;
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -1,14 +1,14 @@
-// What the suite measures, in which order: sections of cells.
+// What is measured, in which order: sections of cells.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "bench/engines/engine.h"
+#include "bench/engines/subject.h"
 #include "bench/workloads/parameters.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // One workload, measured on several subjects in turns.
 struct Cell {
@@ -43,4 +43,4 @@ struct PlanOptions {
 std::vector<Section> make_plan(const PlanOptions& options);
 std::vector<std::string> section_ids();
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

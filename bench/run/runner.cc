@@ -2,46 +2,22 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 
 #include "bench/run/machine.h"
 #include "bench/run/subject_process.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
 std::atomic<bool> interrupted{false};
 void interrupt(int) { interrupted = true; }
-
-// The directory of a run, gone when it ends.
-class Workshop {
- public:
-  explicit Workshop(const std::filesystem::path& parent) {
-    std::string pattern = (parent / "isolde_suite.XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) {
-      throw CannotRun("cannot make a directory in " + parent.string());
-    }
-    path_ = pattern;
-  }
-  Workshop(const Workshop&) = delete;
-  Workshop& operator=(const Workshop&) = delete;
-  ~Workshop() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // Tells where it stands, and about how long it still takes.
 class Progress {
@@ -254,14 +230,10 @@ const Figures* CellResult::of(std::string_view subject) const {
   return nullptr;
 }
 
-RunResult run_plan(const std::vector<Section>& plan, const std::filesystem::path& parent,
+RunResult run_plan(const std::vector<Section>& plan, const std::filesystem::path& directory,
                    std::uint64_t seed) {
-  const Workshop workshop(parent);
-  interrupted = false;
-  const auto before = ::signal(SIGINT, interrupt);
-  RunResult result = Runner(plan, workshop.path(), seed).run();
-  ::signal(SIGINT, before);
-  return result;
+  ::signal(SIGINT, interrupt);  // to the end: a report is still to be written then
+  return Runner(plan, directory, seed).run();
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

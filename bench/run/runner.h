@@ -10,7 +10,7 @@
 #include "bench/run/plan.h"
 #include "bench/run/turn.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // What one subject showed in one cell.
 struct Figures {
@@ -53,13 +53,13 @@ struct RunResult {
   double load_after = 0;
 };
 
-// Stores go into a new directory inside `parent`, removed at the end. Progress goes to stderr.
-// Throws CannotRun if no directory can be made there.
-RunResult run_plan(const std::vector<Section>& plan, const std::filesystem::path& parent,
+// Stores go into directories inside `directory`. Progress goes to stderr. After SIGINT the turn
+// that is under way is the last one. Throws CannotRun.
+RunResult run_plan(const std::vector<Section>& plan, const std::filesystem::path& directory,
                    std::uint64_t seed);
 
 // The median of the turns' ratios, numerator over denominator, turn by turn; 0 if there is none.
 double median_ratio(const Figures& numerator, const Figures& denominator);
 double median(std::vector<double> values);
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -13,7 +13,7 @@
 #include <cstring>
 #include <type_traits>
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 static_assert(std::is_trivially_copyable_v<Answer>);
@@ -46,23 +46,6 @@ void set_message(Answer& answer, const std::string& message) {
   const std::size_t length = std::min(message.size(), sizeof answer.message - 1);
   std::memcpy(answer.message, message.data(), length);
   answer.message[length] = '\0';
-}
-
-// Updates 100,000 keys (or half of them), so that they live in memory where an engine does that.
-void make_chains(Engine& engine, Dataset& dataset, const Parameters& work) {
-  Parameters updates = work;
-  updates.workload = "rmw";
-  updates.operations = 1000;
-  const auto task = dataset.task(updates, 0, 7);
-  const auto client = engine.client("rr-opt");
-  const std::uint64_t wanted = std::min<std::uint64_t>(100'000, work.keys / 2);
-  for (std::uint64_t done = 0; done < wanted; done += updates.operations) {
-    client->begin(task->draw());
-    if (task->attempt(*client) != Reason::none || client->commit() != Reason::none) {
-      throw CannotRun("the updates before the turns failed");
-    }
-    task->committed();
-  }
 }
 
 }  // namespace
@@ -108,14 +91,15 @@ SubjectProcess::~SubjectProcess() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-void SubjectProcess::answer_request(Engine& engine, Dataset& dataset,
-                                    const std::filesystem::path& directory, const Request& request,
-                                    Answer& answer) {
+void SubjectProcess::answer_request(const Store& store, const std::filesystem::path& directory,
+                                    const Request& request, Answer& answer) {
   answer = Answer{};
   const Subject& subject = *request.subject;
+  Engine& engine = *store.engine;
+  Dataset& dataset = *store.dataset;
   try {
-    answer.turn = suite::take_turn(engine, dataset, request.work, subject.mode, request.seconds,
-                                   request.seed);
+    answer.turn =
+        bench::take_turn(store, request.work, subject.mode, request.seconds, request.seed);
     answer.turn.disk_bytes = allocated_bytes(directory);
     std::string wrong;
     if (subject.promise.starts_with("serializable") && answer.turn.anomalies != 0) {
@@ -130,26 +114,19 @@ void SubjectProcess::answer_request(Engine& engine, Dataset& dataset,
   }
 }
 
-void SubjectProcess::serve(const std::string& engine_name, const Parameters& work,
+void SubjectProcess::serve(const std::string& engine, const Parameters& work,
                            const std::filesystem::path& directory, int socket) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::signal(SIGINT, SIG_IGN);  // the parent's business
   static Answer answer;
   try {
-    std::filesystem::create_directories(directory);
-    const auto dataset = make_dataset(work);
-    EngineOptions options{directory, work.synced, work.checkpoints && !work.chains,
-                          dataset->data_bytes()};
-    const auto engine = open_engine(engine_name, options);
-    engine->load(dataset->source());
-    if (work.chains) make_chains(*engine, *dataset, work);
-    engine->settle();
+    const Store store = load_store(engine, work, directory);
     answer.ok = true;
-    set_message(answer, engine->configuration());
+    set_message(answer, store.engine->configuration());
     if (!send_all(socket, &answer, sizeof answer)) ::_exit(1);
     Request request{};
     while (receive_all(socket, &request, sizeof request)) {
-      answer_request(*engine, *dataset, directory, request, answer);
+      answer_request(store, directory, request, answer);
       if (!send_all(socket, &answer, sizeof answer)) ::_exit(1);
     }
   } catch (const std::exception& error) {
@@ -218,4 +195,4 @@ Answer SubjectProcess::ended(const std::string& why) {
   return answer;
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -7,10 +7,11 @@
 #include <filesystem>
 #include <string>
 
+#include "bench/engines/subject.h"
+#include "bench/run/store.h"
 #include "bench/run/turn.h"
-#include "bench/workloads/parameters.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // What came back: figures, or why there are none.
 struct Answer {
@@ -20,8 +21,8 @@ struct Answer {
 };
 
 // A store that is loaded, measured and thrown away in a child process. So the memory, the processor
-// time and the bytes written are its own; an engine that aborts, hangs or fills the disk takes down
-// nobody else; and no engine's background threads run in another one's process.
+// time and the bytes written are its own; an engine that aborts, hangs or fills the disk takes no
+// other down; and no engine's background threads run in another one's process.
 //
 // Thread safety: for one thread; and no other threads may run in the parent when one is made.
 class SubjectProcess {
@@ -42,9 +43,8 @@ class SubjectProcess {
 
  private:
   struct Request;
-  static void answer_request(Engine& engine, Dataset& dataset,
-                             const std::filesystem::path& directory, const Request& request,
-                             Answer& answer);
+  static void answer_request(const Store& store, const std::filesystem::path& directory,
+                             const Request& request, Answer& answer);
   [[noreturn]] static void serve(const std::string& engine, const Parameters& work,
                                  const std::filesystem::path& directory, int socket);
   // Waits for an answer, or for the process to end, or too long.
@@ -58,4 +58,4 @@ class SubjectProcess {
   Answer loaded_;
 };
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

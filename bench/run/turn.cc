@@ -1,7 +1,6 @@
 #include "bench/run/turn.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
@@ -13,7 +12,9 @@
 #include <mutex>
 #include <thread>
 
-namespace isolde::suite {
+#include "bench/workloads/draw.h"
+
+namespace isolde::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -148,7 +149,7 @@ class Turn {
     }
   }
 
-  // One transaction, to its successful end or until nobody waits for it.
+  // One transaction, to its successful end, to its last attempt, or to the end of the turn.
   void transaction(Client& client, Task& task, Random& random, TurnResult& mine) {
     const bool timed = mine.attempts % samples_ == 0;
     const Clock::time_point begin = timed ? Clock::now() : Clock::time_point();
@@ -231,8 +232,10 @@ double TurnResult::failed() const {
   return 1 - static_cast<double>(committed) / static_cast<double>(attempts);
 }
 
-TurnResult take_turn(Engine& engine, Dataset& dataset, const Parameters& work,
-                     const std::string& mode, double seconds, std::uint64_t seed) {
+TurnResult take_turn(const Store& store, const Parameters& work, const std::string& mode,
+                     double seconds, std::uint64_t seed) {
+  Engine& engine = *store.engine;
+  Dataset& dataset = *store.dataset;
   engine.settle();
   const auto held = hold_snapshots(engine, dataset, work, mode);
   TurnResult result = Turn(engine, dataset, work, mode, seconds).run(seconds, seed);
@@ -240,16 +243,4 @@ TurnResult take_turn(Engine& engine, Dataset& dataset, const Parameters& work,
   return result;
 }
 
-std::uint64_t allocated_bytes(const std::filesystem::path& directory) {
-  std::uint64_t bytes = 0;
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory, ignored)) {
-    struct stat status {};
-    if (lstat(entry.path().c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
-      bytes += static_cast<std::uint64_t>(status.st_blocks) * 512;
-    }
-  }
-  return bytes;
-}
-
-}  // namespace isolde::suite
+}  // namespace isolde::bench

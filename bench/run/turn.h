@@ -5,12 +5,10 @@
 #include <cstdint>
 #include <string>
 
-#include "bench/engines/engine.h"
 #include "bench/run/histogram.h"
-#include "bench/workloads/dataset.h"
-#include "bench/workloads/parameters.h"
+#include "bench/run/store.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // Absent figures are no_figure. A plain block of memory: it is sent from process to process.
 inline constexpr std::uint64_t no_figure = ~std::uint64_t{0};
@@ -42,10 +40,7 @@ struct TurnResult {
 };
 
 // Runs the clients of `work` for `seconds`. Throws CannotRun if one of them can't go on.
-TurnResult take_turn(Engine& engine, Dataset& dataset, const Parameters& work,
-                     const std::string& mode, double seconds, std::uint64_t seed);
+TurnResult take_turn(const Store& store, const Parameters& work, const std::string& mode,
+                     double seconds, std::uint64_t seed);
 
-// What files under a directory take on the disk.
-std::uint64_t allocated_bytes(const std::filesystem::path& directory);
-
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -1,19 +1,19 @@
 // The workloads of the targets: reads, scans, updates and transfers among numbered accounts, whose
 // balances add up.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <thread>
 
-#include "bench/workloads/dataset.h"
+#include "bench/workloads/datasets.h"
+#include "bench/workloads/draw.h"
 #include "bench/workloads/record.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
-constexpr std::string_view prefix = "account:";
 constexpr std::int64_t opening_balance = 1000;
 
-Key key_of(std::uint64_t number) { return {prefix, number}; }
 // What follows the last account.
 const std::string& end_of_accounts() {
   static const std::string end = "account;";
@@ -30,7 +30,7 @@ class Accounts : public Dataset {
   EntrySource source() override {
     return [this, number = std::uint64_t{0}](std::string& key, std::string& value) mutable {
       if (number == keys_) return false;
-      key = key_of(number++).view();
+      key = account_key(number++).view();
       value = Record(value_bytes_, opening_balance).view();
       return true;
     };
@@ -71,7 +71,7 @@ class AccountTask : public Task {
   }
   // Adds to a balance: reads it for update, writes it back.
   Reason update(Client& client, std::uint64_t number, std::int64_t amount) {
-    const Key key = key_of(number);
+    const Key key = account_key(number);
     const Read read = found(client.get_for_update(key.view()));
     if (read.failed != Reason::none) return read.failed;
     Record record(*read.value);
@@ -80,7 +80,7 @@ class AccountTask : public Task {
     return client.put(key.view(), record.view());
   }
   Reason look(Client& client, std::uint64_t number) {
-    const Read read = found(client.get(key_of(number).view()));
+    const Read read = found(client.get(account_key(number).view()));
     if (read.failed == Reason::none) seen_ = seen_ + touch(*read.value);
     return read.failed;
   }
@@ -157,8 +157,8 @@ class Transfers : public AccountTask {
       }
       return Reason::none;
     }
-    const Key from_key = key_of(keys_[0]);
-    const Key to_key = key_of(keys_[1]);
+    const Key from_key = account_key(keys_[0]);
+    const Key to_key = account_key(keys_[1]);
     Read read = found(client.get_for_update(from_key.view()));
     if (read.failed != Reason::none) return read.failed;
     Record from(*read.value);
@@ -194,7 +194,7 @@ class Scan : public AccountTask {
       sum += touch(key) + touch(value);
       ++seen;
     };
-    const Reason failed = client.scan(key_of(start_).view(), end_of_accounts(), count_, add);
+    const Reason failed = client.scan(account_key(start_).view(), end_of_accounts(), count_, add);
     seen_ = seen_ + sum;
     if (failed == Reason::none && seen != count_) throw CannotRun("a scan missed entries");
     return failed;
@@ -218,7 +218,7 @@ class LongReader : public AccountTask {
   Reason attempt(Client& client) override {
     sum_ = 0;
     auto add = [&](std::string_view, std::string_view value) { sum_ += Record::balance_of(value); };
-    return client.scan(prefix, end_of_accounts(), accounts_.keys(), add);
+    return client.scan(account_prefix, end_of_accounts(), accounts_.keys(), add);
   }
   void committed() override {
     if (sum_ != total_) ++anomalies_;
@@ -253,14 +253,14 @@ std::string Accounts::check(Client& client) {
     if (Record(value_bytes_, balance).view() != value) ++torn;
   };
   client.begin(false);
-  if (client.scan(prefix, end_of_accounts(), keys_ + 1, add) != Reason::none ||
+  if (client.scan(account_prefix, end_of_accounts(), keys_ + 1, add) != Reason::none ||
       client.commit() != Reason::none) {
     client.rollback();
     return "the check could not read the accounts";
   }
   if (count != keys_)
     return std::to_string(count) + " accounts instead of " + std::to_string(keys_);
-  if (torn != 0) return std::to_string(torn) + " values are not what anybody wrote";
+  if (torn != 0) return std::to_string(torn) + " values are not what was written";
   if (sum != total_) {
     return "the balances add up to " + std::to_string(sum) + " instead of " +
            std::to_string(total_.load());
@@ -274,4 +274,4 @@ std::unique_ptr<Dataset> make_accounts(const Parameters& work) {
   return std::make_unique<Accounts>(work);
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -1,11 +1,13 @@
 // Three classics of production: a job queue, a rate limiter, doctors on call.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 
-#include "bench/workloads/dataset.h"
+#include "bench/workloads/datasets.h"
+#include "bench/workloads/draw.h"
 #include "bench/workloads/record.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 // Jobs wait under their numbers. Half of the transactions add one, half take one and remove it.
@@ -201,7 +203,7 @@ std::unique_ptr<Task> Limiter::task(const Parameters& work, unsigned, std::uint6
   return std::make_unique<Request>(*this, work, seed);
 }
 
-// Shifts of three doctors. Whoever is on call may leave if somebody else stays; whoever is off
+// Shifts of three doctors. A doctor on call may leave if another one stays; a doctor who is off
 // comes back. A shift that is left empty is write skew.
 class Shifts : public Dataset {
  public:
@@ -233,7 +235,7 @@ class Shifts : public Dataset {
     return count == shifts_ * doctors ? std::string() : "doctors are missing";
   }
 
-  // Calls somebody to the shifts that were left empty.
+  // Calls a doctor to each shift that was left empty.
   void mend(Client& client) override {
     std::vector<std::uint64_t> on(shifts_);
     auto look = [&](std::string_view key, std::string_view value) {
@@ -284,20 +286,20 @@ class Doctor : public Task {
     if (!read.value) throw CannotRun("a doctor is gone");
     Record record(*read.value);
     const bool on = record.balance() != 0;
-    nobody_ = !on && others == 0;
+    left_empty_ = !on && others == 0;
     if (on && others == 0) return Reason::none;
     record.set(on ? 0 : 1);
     return client.put(mine.view(), record.view());
   }
 
-  void committed() override { anomalies_ += nobody_ ? 1 : 0; }
+  void committed() override { anomalies_ += left_empty_ ? 1 : 0; }
 
  private:
   Random random_;
   KeyChooser chooser_;
   std::uint64_t shift_ = 0;
   std::uint64_t self_ = 0;
-  bool nobody_ = false;
+  bool left_empty_ = false;
 };
 
 std::unique_ptr<Task> Shifts::task(const Parameters& work, unsigned, std::uint64_t seed) {
@@ -316,4 +318,4 @@ std::unique_ptr<Dataset> make_shifts(const Parameters& work) {
   return std::make_unique<Shifts>(work);
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -1,19 +1,15 @@
-// Workloads: the data that a store is loaded with, the transactions on it, and the proof that they
-// were done. To add a workload: README.md.
+// What a workload is: the data that a store is loaded with, the transactions on it, and the proof
+// that they were done. To add one: README.md.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "bench/engines/engine.h"
-#include "bench/workloads/draw.h"
 #include "bench/workloads/parameters.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // One client's transactions, one after the other.
 class Task {
@@ -61,17 +57,4 @@ class Dataset {
   virtual void mend(Client& /*client*/) {}
 };
 
-// "accounts", ...: what a workload runs on; empty if there is no such workload.
-std::string dataset_of(std::string_view workload);
-std::vector<std::string_view> all_workloads();
-// For the workload's keys, value size, ...
-std::unique_ptr<Dataset> make_dataset(const Parameters& work);
-
-std::unique_ptr<Dataset> make_accounts(const Parameters& work);
-std::unique_ptr<Dataset> make_usertable(const Parameters& work);
-std::unique_ptr<Dataset> make_bank(const Parameters& work);
-std::unique_ptr<Dataset> make_queue(const Parameters& work);
-std::unique_ptr<Dataset> make_limiter(const Parameters& work);
-std::unique_ptr<Dataset> make_shifts(const Parameters& work);
-
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // xorshift64*; one for each client.
 class Random {
@@ -108,4 +108,4 @@ class KeyChooser {
   Zipfian zipfian_;
 };
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

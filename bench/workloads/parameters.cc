@@ -2,9 +2,36 @@
 
 #include <fmt/format.h>
 
-#include "bench/workloads/dataset.h"
+#include <iterator>
+#include <utility>
 
-namespace isolde::suite {
+namespace isolde::bench {
+namespace {
+
+constexpr std::pair<std::string_view, std::string_view> datasets[] = {
+    {"read", "accounts"},     {"scan", "accounts"},        {"rmw", "accounts"},
+    {"transfer", "accounts"}, {"mix", "accounts"},         {"ops", "accounts"},
+    {"counter", "accounts"},  {"long-reader", "accounts"}, {"ycsb-a", "usertable"},
+    {"ycsb-b", "usertable"},  {"ycsb-c", "usertable"},     {"ycsb-d", "usertable"},
+    {"ycsb-e", "usertable"},  {"ycsb-f", "usertable"},     {"smallbank", "bank"},
+    {"job-queue", "queue"},   {"rate-limiter", "limiter"}, {"on-call", "shifts"},
+};
+
+}  // namespace
+
+std::string dataset_of(std::string_view workload) {
+  for (const auto& [name, dataset] : datasets) {
+    if (name == workload) return std::string(dataset);
+  }
+  return {};
+}
+
+std::vector<std::string_view> all_workloads() {
+  std::vector<std::string_view> all;
+  all.reserve(std::size(datasets));
+  for (const auto& [name, dataset] : datasets) all.emplace_back(name);
+  return all;
+}
 
 std::string Parameters::dataset() const {
   return fmt::format("{}-{}-{}{}{}{}", dataset_of(workload), keys, value_bytes,
@@ -28,4 +55,4 @@ std::string Parameters::text() const {
   return text;
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -1,17 +1,19 @@
-// What one cell of the suite is: a workload and how it is run.
+// The names of the workloads, and how one is run.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
-namespace isolde::suite {
+#include "bench/engines/engine.h"
 
-enum class Synced : std::uint8_t {
-  yes,  // a commit returns when it is on disk
-  no,   // when the operating system has it: it survives the process, not the machine
-};
+namespace isolde::bench {
+
+std::vector<std::string_view> all_workloads();
+// The kind of data that a workload runs on: "accounts", ...; empty if there is no such workload.
+std::string dataset_of(std::string_view workload);
 
 // A plain block of memory: it is sent from process to process.
 struct Parameters {
@@ -35,4 +37,4 @@ struct Parameters {
   std::string text() const;
 };
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace isolde::suite {
+namespace isolde::bench {
 
 // A prefix of up to eight bytes and a number: 16 bytes, ascending in the number.
 class Key {
@@ -31,6 +31,10 @@ class Key {
  private:
   char bytes_[16];
 };
+
+// The accounts, which most workloads run on, are numbered from 0.
+inline constexpr std::string_view account_prefix = "account:";
+inline Key account_key(std::uint64_t number) { return {account_prefix, number}; }
 
 // A balance, and filler that changes with it in every byte.
 class Record {
@@ -73,4 +77,4 @@ inline std::uint64_t touch(std::string_view bytes) {
   return sum;
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

@@ -1,11 +1,13 @@
 // SmallBank (Alomari, Cahill, Fekete, Röhm 2008): customers with a checking and a savings account;
 // five transactions, drawn equally; nine of ten touch a hot spot.
 #include <algorithm>
+#include <atomic>
 
-#include "bench/workloads/dataset.h"
+#include "bench/workloads/datasets.h"
+#include "bench/workloads/draw.h"
 #include "bench/workloads/record.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 constexpr std::int64_t opening_balance = 10'000;
@@ -191,4 +193,4 @@ std::unique_ptr<Task> Bank::task(const Parameters& work, unsigned, std::uint64_t
 
 std::unique_ptr<Dataset> make_bank(const Parameters& work) { return std::make_unique<Bank>(work); }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

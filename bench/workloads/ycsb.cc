@@ -1,11 +1,13 @@
 // YCSB's core workloads A to F (Cooper et al. 2010): one operation a transaction.
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 
-#include "bench/workloads/dataset.h"
+#include "bench/workloads/datasets.h"
+#include "bench/workloads/draw.h"
 #include "bench/workloads/record.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 // As YCSB names record `number` with insertorder=hashed.
@@ -53,7 +55,7 @@ class UserTable : public Dataset {
       return "the check could not read the table";
     }
     if (count != rows_) return std::to_string(count) + " rows instead of " + std::to_string(rows_);
-    if (torn != 0) return std::to_string(torn) + " values are not what anybody wrote";
+    if (torn != 0) return std::to_string(torn) + " values are not what was written";
     if (changed > writes_ || (writes_ != 0 && changed == 0)) {
       return std::to_string(changed) + " rows changed by " + std::to_string(writes_) + " writes";
     }
@@ -200,4 +202,4 @@ std::unique_ptr<Dataset> make_usertable(const Parameters& work) {
   return std::make_unique<UserTable>(work);
 }
 
-}  // namespace isolde::suite
+}  // namespace isolde::bench

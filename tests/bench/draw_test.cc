@@ -7,7 +7,7 @@
 #include <set>
 #include <vector>
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 BOOST_AUTO_TEST_SUITE(draw)
@@ -83,4 +83,4 @@ BOOST_AUTO_TEST_CASE(clients_with_neighbouring_seeds_draw_different_keys) {
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
-}  // namespace isolde::suite
+}  // namespace isolde::bench

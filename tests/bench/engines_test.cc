@@ -4,11 +4,10 @@
 #include <filesystem>
 #include <map>
 
-#include "bench/engines/engine.h"
+#include "bench/engines/subject.h"
 #include "bench/run/turn.h"
-#include "bench/workloads/dataset.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 class Directory {
@@ -110,10 +109,7 @@ BOOST_AUTO_TEST_CASE(a_check_finds_an_update_that_was_lost) {
     BOOST_TEST_CONTEXT(workload) {
       work.workload = workload;
       const Directory directory;
-      const auto dataset = make_dataset(work);
-      const auto engine =
-          open_engine("isolde", {directory.path(), Synced::no, true, dataset->data_bytes()});
-      engine->load(dataset->source());
+      const auto [dataset, engine] = load_store("isolde", work, directory.path());
       const auto client = engine->client("rr-opt");
       BOOST_TEST(dataset->check(*client) == "");
       {
@@ -140,16 +136,13 @@ BOOST_AUTO_TEST_CASE(a_turn_counts_what_it_commits_and_the_data_agrees) {
   for (const char* const mode : {"rc-pess", "rr-opt", "ser-opt", "ser-pess"}) {
     BOOST_TEST_CONTEXT(mode) {
       const Directory directory;
-      const auto dataset = make_dataset(work);
-      const auto engine =
-          open_engine("isolde", {directory.path(), Synced::no, true, dataset->data_bytes()});
-      engine->load(dataset->source());
-      const TurnResult turn = take_turn(*engine, *dataset, work, mode, 0.05, 3);
+      const Store store = load_store("isolde", work, directory.path());
+      const TurnResult turn = take_turn(store, work, mode, 0.05, 3);
       BOOST_TEST(turn.committed > 0U);
       BOOST_TEST(turn.attempts >= turn.committed);
       BOOST_TEST(turn.latency.count() == turn.committed);
       BOOST_TEST(turn.memory_bytes > 0U);
-      BOOST_TEST(dataset->check(*engine->client(mode)) == "");
+      BOOST_TEST(store.dataset->check(*store.engine->client(mode)) == "");
     }
   }
 }
@@ -157,4 +150,4 @@ BOOST_AUTO_TEST_CASE(a_turn_counts_what_it_commits_and_the_data_agrees) {
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
-}  // namespace isolde::suite
+}  // namespace isolde::bench

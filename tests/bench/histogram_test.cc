@@ -8,7 +8,7 @@
 
 #include "bench/workloads/draw.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 BOOST_AUTO_TEST_SUITE(histogram)
@@ -65,4 +65,4 @@ BOOST_AUTO_TEST_CASE(what_is_longer_than_it_can_tell_is_in_its_last_bucket) {
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
-}  // namespace isolde::suite
+}  // namespace isolde::bench

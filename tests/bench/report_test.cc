@@ -9,7 +9,7 @@
 #include "bench/report/plot.h"
 #include "bench/report/targets.h"
 
-namespace isolde::suite {
+namespace isolde::bench {
 namespace {
 
 // What is wrong with the nesting of tags and the escaping of text; empty if nothing is. Enough of
@@ -60,7 +60,7 @@ TurnResult turn(double rate, std::uint64_t failed) {
 
 // Two clients' numbers on an axis; kinds beside it; one subject that could not run.
 Report sample() {
-  Report report{"isolde_suite \"x\" <y> & z", 7, {}, {}};
+  Report report{"isolde_bench \"x\" <y> & z", 7, {}, {}};
   report.machine.processor = "A <fast> & \"quiet\" one";
   report.run.configurations["lmdb, synced"] = "MDB_NOTLS & <all>";
   const Subject* const isolde = find_subject("isolde-rr-opt");
@@ -170,4 +170,4 @@ BOOST_AUTO_TEST_CASE(a_plot_stays_inside_its_frame) {
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace
-}  // namespace isolde::suite
+}  // namespace isolde::bench
