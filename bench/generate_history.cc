@@ -37,7 +37,7 @@ class Generator {
   }
 
  private:
-  // Takes its keys as locks would: whoever finds one busy begins later.
+  // Takes its keys as locks would: draws again while a key is busy.
   void begin(Open& open, std::size_t session) {
     for (std::uint64_t& key : open.keys) {
       do key = random_() % writers_.size();

@@ -3,8 +3,8 @@
 # also if it is stopped: leaves_nothing_test.sh PROGRAM
 set -euo pipefail
 program=$(realpath "$1")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d) pid=
+trap '[[ -z $pid ]] || kill "$pid"; rm -rf "$work"' EXIT
 mkdir "$work/called_from" "$work/stores"
 mkfifo "$work/begun"
 cd "$work/called_from"
@@ -35,7 +35,7 @@ done
 # stopped STATUS SIGNAL ONE|ALL ARGUMENT...: the signal comes when the first line was written, to the
 # process or, as a terminal's Ctrl-C does, to its group.
 stopped() {
-  local wanted=$1 signal=$2 to=$3 pid status=0
+  local wanted=$1 signal=$2 to=$3 status=0
   shift 3
   set -m # a group of its own, which does not ignore SIGINT
   "$program" "$@" >"$work/begun" 2>&1 &
@@ -49,17 +49,18 @@ stopped() {
     cat >"$work/output"
   } <"$work/begun"
   wait "$pid" || status=$?
+  pid=
   [[ $status == "$wanted" ]] ||
     fail "$signal to $*: status $status instead of $wanted: $(cat "$work/output")"
   nothing_left "$signal to $*"
 }
 
-# The plan ends after the turn that is under way, and reports what it has.
+# The plan ends after the turn that is under way, and reports what it has; the rest ends at once.
 there=(--directory "$work/stores")
 many_turns=(--workload rmw --keys 1000 --subjects "isolde-rr-opt,lmdb" --seconds 0.1
   --repetitions 1000)
-stopped 0 INT ALL "${there[@]}" "${many_turns[@]}"
-stopped 0 INT ONE "${many_turns[@]}"
+stopped 130 INT ALL "${there[@]}" "${many_turns[@]}"
+stopped 130 INT ONE "${many_turns[@]}"
 stopped 143 TERM ONE "${there[@]}" "${many_turns[@]}"
 stopped 130 INT ALL "${there[@]}" --held-snapshot --keys 10000000
 stopped 130 INT ONE --held-snapshot --keys 10000000

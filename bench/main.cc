@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -46,18 +47,15 @@ std::string own_folder() {
 
 void list_all() {
   std::fputs("workloads:", stdout);
-  for (const std::string_view one : all_workloads())
-    std::fputs(fmt::format(" {}", one).c_str(), stdout);
+  for (const std::string_view one : all_workloads()) fmt::print(stdout, " {}", one);
   std::fputs("\nsections:", stdout);
-  for (const std::string& one : section_ids()) std::fputs(fmt::format(" {}", one).c_str(), stdout);
+  for (const std::string& one : section_ids()) fmt::print(stdout, " {}", one);
   std::fputs("\nsubjects:\n", stdout);
   for (const Subject& one : all_subjects()) {
-    std::fputs(
-        fmt::format("  {:<16} {} {}\n", one.name, one.promise, engine_version(one.engine)).c_str(),
-        stdout);
+    fmt::print(stdout, "  {:<16} {} {}\n", one.name, one.promise, engine_version(one.engine));
   }
   for (const auto& [engine, why] : missing_engines()) {
-    std::fputs(fmt::format("  {:<16} {}\n", engine, why).c_str(), stdout);
+    fmt::print(stdout, "  {:<16} {}\n", engine, why);
   }
 }
 
@@ -245,10 +243,9 @@ int measure(const Options& options, const std::string& command,
     write_file(output / "report.csv", as_csv(report));
     write_file(output / "report.json", as_json(report));
     write_file(output / "report.html", as_page(report));
-    std::fputs(
-        fmt::format("\nwritten: {}/report.txt, .md, .csv, .json, .html\n", options.output).c_str(),
-        stdout);
+    fmt::print(stdout, "\nwritten: {}/report.txt, .md, .csv, .json, .html\n", options.output);
   }
+  if (report.run.interrupted) return 128 + SIGINT;  // the results file stays as it was
   if (!options.results_file.empty()) replace_results(options.results_file, as_markdown(report));
   // What could not run was said; what ran and is not sound fails the run.
   for (const SectionResult& section : report.run.sections) {
@@ -289,7 +286,7 @@ int told(const F& measure) {
   try {
     return measure();
   } catch (const std::exception& error) {
-    std::fputs(fmt::format("isolde_bench: {}\n", error.what()).c_str(), stderr);
+    std::fprintf(stderr, "isolde_bench: %s\n", error.what());
     return 2;
   }
 }

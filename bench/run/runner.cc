@@ -88,6 +88,7 @@ class Runner {
     result.lone_sync_us_after = lone_sync_us(directory_);
     result.load_after = machine_load();
     result.seconds = progress_.elapsed();
+    result.interrupted = interrupted;
     return result;
   }
 

@@ -51,6 +51,7 @@ struct RunResult {
   double seconds = 0;
   double load_before = 0;  // of the machine: processes that want to run
   double load_after = 0;
+  bool interrupted = false;  // by SIGINT: what follows in the plan was not measured
 };
 
 // Stores go into directories inside `directory`. Progress goes to stderr. After SIGINT the turn

@@ -73,19 +73,16 @@ void measure_crash_recovery(const std::filesystem::path& directory, std::uint64_
     const auto engine = open_isolde({crashed, Synced::yes, true, 0});
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
     milliseconds.push_back(took.count());
-    std::fputs(fmt::format("opened in {:.0f} ms: {:.1f} MB of log\n", took.count(),
-                           static_cast<double>(engine->database().stats().log_live_bytes) / 1e6)
-                   .c_str(),
-               stdout);
+    fmt::print(stdout, "opened in {:.0f} ms: {:.1f} MB of log\n", took.count(),
+               static_cast<double>(engine->database().stats().log_live_bytes) / 1e6);
     std::fflush(stdout);
   }
   std::sort(milliseconds.begin(), milliseconds.end());
-  std::fputs(fmt::format("open after a crash with {} MB of log: median {:.0f} ms [{:.0f}..{:.0f}]; "
-                         "a lone write and fdatasync: {:.0f} us\n",
-                         log_megabytes, milliseconds[milliseconds.size() / 2], milliseconds.front(),
-                         milliseconds.back(), lone_sync_us(directory))
-                 .c_str(),
-             stdout);
+  fmt::print(stdout,
+             "open after a crash with {} MB of log: median {:.0f} ms [{:.0f}..{:.0f}]; "
+             "a lone write and fdatasync: {:.0f} us\n",
+             log_megabytes, milliseconds[milliseconds.size() / 2], milliseconds.front(),
+             milliseconds.back(), lone_sync_us(directory));
 }
 
 }  // namespace isolde::bench

@@ -79,12 +79,11 @@ void measure_deadlock_chain(const std::filesystem::path& directory, unsigned len
     microseconds.push_back(close_once(engine.database(), engine.keyspace(), length));
   }
   std::sort(microseconds.begin(), microseconds.end());
-  std::fputs(fmt::format("the request that closes a circle of {} is refused after {:.0f} us "
-                         "[{:.0f}..{:.0f}]\n",
-                         length, microseconds[microseconds.size() / 2], microseconds.front(),
-                         microseconds.back())
-                 .c_str(),
-             stdout);
+  fmt::print(stdout,
+             "the request that closes a circle of {} is refused after {:.0f} us "
+             "[{:.0f}..{:.0f}]\n",
+             length, microseconds[microseconds.size() / 2], microseconds.front(),
+             microseconds.back());
 }
 
 }  // namespace isolde::bench

@@ -55,10 +55,8 @@ double growth(const Subject& subject, const Parameters& work,
     memory = fmt::format("{} MB of versions in memory, {} MB of them old",
                          *counters.version_bytes >> 20, *counters.old_version_bytes >> 20);
   }
-  std::fputs(fmt::format("{:<16} {:<10} {:>10.1f} MB -> {:>10.1f} MB   {}\n", subject.name,
-                         held ? "held" : "none", before, after, memory)
-                 .c_str(),
-             stdout);
+  fmt::print(stdout, "{:<16} {:<10} {:>10.1f} MB -> {:>10.1f} MB   {}\n", subject.name,
+             held ? "held" : "none", before, after, memory);
   std::fflush(stdout);
   return after - before;
 }
@@ -69,21 +67,18 @@ void measure_held_snapshot(const std::filesystem::path& directory, std::uint64_t
                            const std::vector<std::string>& subjects) {
   Parameters work;
   work.keys = keys;
-  std::fputs(fmt::format("{} keys, each updated once, {} to a transaction, unsynced\n\n"
-                         "{:<16} {:<10} {}\n",
-                         keys, batch, "subject", "snapshot", "files before and after")
-                 .c_str(),
-             stdout);
+  fmt::print(stdout,
+             "{} keys, each updated once, {} to a transaction, unsynced\n\n"
+             "{:<16} {:<10} {}\n",
+             keys, batch, "subject", "snapshot", "files before and after");
   std::fflush(stdout);
   for (const std::string& name : subjects) {
     const Subject& subject = *find_subject(name);
     const auto directory_of = [&](const char* what) { return directory / (name + what); };
     const double without = growth(subject, work, directory_of("-none"), false);
     const double with = growth(subject, work, directory_of("-held"), true);
-    std::fputs(fmt::format("{:<16} growth with a snapshot held: {:.2f} x of that without\n\n", name,
-                           with / without)
-                   .c_str(),
-               stdout);
+    fmt::print(stdout, "{:<16} growth with a snapshot held: {:.2f} x of that without\n\n", name,
+               with / without);
     std::fflush(stdout);
   }
 }

@@ -34,11 +34,8 @@ void measure(const Store& store, const Cell& cell, const Subject& subject) {
     ratios.push_back(recorded.back() / plain.back());
   }
   const auto [least, most] = std::minmax_element(ratios.begin(), ratios.end());
-  std::fputs(
-      fmt::format("{:<28} {:<16} {:>12.0f} {:>12.0f} {:>7.2f} [{:.2f}..{:.2f}]\n", cell.label,
-                  subject.name, median(plain), median(recorded), median(ratios), *least, *most)
-          .c_str(),
-      stdout);
+  fmt::print(stdout, "{:<28} {:<16} {:>12.0f} {:>12.0f} {:>7.2f} [{:.2f}..{:.2f}]\n", cell.label,
+             subject.name, median(plain), median(recorded), median(ratios), *least, *most);
   std::fflush(stdout);
 }
 
@@ -58,12 +55,11 @@ void measure_recorder_cost(const std::filesystem::path& directory, const PlanOpt
       for (const Subject* const subject : cell.subjects) {
         if (subject->engine != "isolde") continue;
         if (stores.empty()) {
-          std::fputs(fmt::format("{} keys; {} turns of {:g} s without and with a recorder\n\n"
-                                 "{:<28} {:<16} {:>12} {:>12} {:>7} [min..max]\n",
-                                 options.keys, cell.repetitions, cell.seconds, "workload",
-                                 "subject", "plain/s", "recorded/s", "ratio")
-                         .c_str(),
-                     stdout);
+          fmt::print(stdout,
+                     "{} keys; {} turns of {:g} s without and with a recorder\n\n"
+                     "{:<28} {:<16} {:>12} {:>12} {:>7} [min..max]\n",
+                     options.keys, cell.repetitions, cell.seconds, "workload", "subject", "plain/s",
+                     "recorded/s", "ratio");
         }
         const std::string dataset = cell.work.dataset();
         Store& store = stores[dataset];

@@ -252,12 +252,8 @@ std::string Accounts::check(Client& client) {
     sum += balance;
     if (Record(value_bytes_, balance).view() != value) ++torn;
   };
-  client.begin(false);
-  if (client.scan(account_prefix, end_of_accounts(), keys_ + 1, add) != Reason::none ||
-      client.commit() != Reason::none) {
-    client.rollback();
+  if (!read_all(client, account_prefix, end_of_accounts(), add))
     return "the check could not read the accounts";
-  }
   if (count != keys_)
     return std::to_string(count) + " accounts instead of " + std::to_string(keys_);
   if (torn != 0) return std::to_string(torn) + " values are not what was written";

@@ -36,12 +36,7 @@ class Queue : public Dataset {
       ++count;
       sum += Key::number_of(key);
     };
-    client.begin(false);
-    if (client.scan("job", "joc", ~std::size_t{0}, add) != Reason::none ||
-        client.commit() != Reason::none) {
-      client.rollback();
-      return "the check could not read the queue";
-    }
+    if (!read_all(client, "job", "joc", add)) return "the check could not read the queue";
     if (count != waiting_ || sum != sum_) {
       return std::to_string(count) + " jobs wait instead of " + std::to_string(waiting_) +
              ", or others: one was taken twice or lost";
@@ -133,12 +128,7 @@ class Limiter : public Dataset {
     auto add = [&](std::string_view, std::string_view value) {
       sum += Record::balance_of(value) & total_mask;
     };
-    client.begin(false);
-    if (client.scan("limit", "limiu", users_, add) != Reason::none ||
-        client.commit() != Reason::none) {
-      client.rollback();
-      return "the check could not read the counters";
-    }
+    if (!read_all(client, "limit", "limiu", add)) return "the check could not read the counters";
     if (sum == admitted_) return {};
     return "the counters hold " + std::to_string(sum) + " of " + std::to_string(admitted_.load()) +
            " admitted requests";
@@ -226,12 +216,7 @@ class Shifts : public Dataset {
   std::string check(Client& client) override {
     std::uint64_t count = 0;
     auto add = [&](std::string_view, std::string_view) { ++count; };
-    client.begin(false);
-    if (client.scan("doctor", "doctos", ~std::size_t{0}, add) != Reason::none ||
-        client.commit() != Reason::none) {
-      client.rollback();
-      return "the check could not read the shifts";
-    }
+    if (!read_all(client, "doctor", "doctos", add)) return "the check could not read the shifts";
     return count == shifts_ * doctors ? std::string() : "doctors are missing";
   }
 

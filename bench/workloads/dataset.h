@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "bench/engines/engine.h"
 #include "bench/workloads/parameters.h"
@@ -56,5 +57,17 @@ class Dataset {
   // invariant. After each turn, the warming one too; throws CannotRun.
   virtual void mend(Client& /*client*/) {}
 };
+
+// Hears of all entries of [from, to), in one transaction; false if that failed.
+inline bool read_all(Client& client, std::string_view from, std::string_view to,
+                     const Visit& visit) {
+  client.begin(false);
+  if (client.scan(from, to, ~std::size_t{0}, visit) == Reason::none &&
+      client.commit() == Reason::none) {
+    return true;
+  }
+  client.rollback();
+  return false;
+}
 
 }  // namespace isolde::bench

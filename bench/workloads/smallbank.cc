@@ -49,12 +49,7 @@ class Bank : public Dataset {
       sum += Record::balance_of(value);
       ++count;
     };
-    client.begin(false);
-    if (client.scan("checking", "savings;", 2 * customers_ + 1, add) != Reason::none ||
-        client.commit() != Reason::none) {
-      client.rollback();
-      return "the check could not read the bank";
-    }
+    if (!read_all(client, "checking", "savings;", add)) return "the check could not read the bank";
     if (count != 2 * customers_) return "accounts are missing";
     if (sum != total_) {
       return "the bank holds " + std::to_string(sum) + " instead of " +

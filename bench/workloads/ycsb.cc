@@ -48,12 +48,7 @@ class UserTable : public Dataset {
       if (version != 0) ++changed;
       if (Record(value_bytes_, version).view() != value) ++torn;
     };
-    client.begin(false);
-    if (client.scan("user", "uses", ~std::size_t{0}, look) != Reason::none ||
-        client.commit() != Reason::none) {
-      client.rollback();
-      return "the check could not read the table";
-    }
+    if (!read_all(client, "user", "uses", look)) return "the check could not read the table";
     if (count != rows_) return std::to_string(count) + " rows instead of " + std::to_string(rows_);
     if (torn != 0) return std::to_string(torn) + " values are not what was written";
     if (changed > writes_ || (writes_ != 0 && changed == 0)) {
