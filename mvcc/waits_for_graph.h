@@ -29,6 +29,7 @@ class BlockerSource {
 // forgotten when a request passed others (W2).
 //
 // Not thread-safe: the source's mutex is held. Nothing here allocates but find_cycle's result.
+// Searches leave their marks in the owners, so an owner belongs to one graph.
 class WaitsForGraph {
  public:
   explicit WaitsForGraph(BlockerSource& source) : source_(source) {}

@@ -30,13 +30,14 @@ class ListedEdges final : public BlockerSource {
   // The cycle through `start`, as indexes into `owners`.
   std::vector<std::size_t> cycle_through(std::size_t start) {
     std::vector<std::size_t> cycle;
-    for (const LockOwner* owner : WaitsForGraph(*this).find_cycle(owners[start])) {
+    for (const LockOwner* owner : graph.find_cycle(owners[start])) {
       cycle.push_back(static_cast<std::size_t>(owner - owners.data()));
     }
     return cycle;
   }
 
   std::array<LockOwner, 6> owners;
+  WaitsForGraph graph{*this};
 
  private:
   std::vector<Edge> edges_;
@@ -68,20 +69,17 @@ BOOST_AUTO_TEST_CASE(a_cycle_that_the_start_only_leads_to_is_not_its_own) {
 
 BOOST_AUTO_TEST_CASE(an_owner_reaches_what_its_blockers_wait_for) {
   ListedEdges edges({{0, 1}, {1, 2}});
-  WaitsForGraph graph(edges);
-  BOOST_TEST(graph.reaches(edges.owners[0], edges.owners[2]));
-  BOOST_TEST(!graph.reaches(edges.owners[2], edges.owners[0]));
+  BOOST_TEST(edges.graph.reaches(edges.owners[0], edges.owners[2]));
+  BOOST_TEST(!edges.graph.reaches(edges.owners[2], edges.owners[0]));
 }
 
 BOOST_AUTO_TEST_CASE(a_waiter_ahead_counts_only_if_it_waits_for_the_start) {
   // 1 and 2 wait ahead of 0; 2 waits for it through 3.
   ListedEdges edges({{0, 1, true}, {0, 2, true}, {2, 3}, {3, 0}});
-  WaitsForGraph graph(edges);
-  BOOST_TEST((graph.find_ahead(edges.owners[0]) == &edges.owners[2]));
+  BOOST_TEST((edges.graph.find_ahead(edges.owners[0]) == &edges.owners[2]));
   // A holder that waits for it is no waiter ahead.
   ListedEdges holders({{0, 2}, {2, 0}});
-  WaitsForGraph other(holders);
-  BOOST_TEST((other.find_ahead(holders.owners[0]) == nullptr));
+  BOOST_TEST((holders.graph.find_ahead(holders.owners[0]) == nullptr));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
