@@ -14,6 +14,7 @@
 #include "tests/support/child_process.h"
 #include "tests/support/commit_history.h"
 #include "tests/support/fault_file_system.h"
+#include "tests/support/small_disk.h"
 #include "tests/support/temp_database.h"
 
 using namespace isolde;
@@ -21,48 +22,84 @@ using namespace isolde::test;
 
 namespace {
 
-// The rest of a small disk's room, until it is given back.
-class Ballast {
+// Where the tests' databases are, with others' files beside them.
+class Disk {
  public:
-  explicit Ballast(std::filesystem::path file) : file_(std::move(file)) {}
+  virtual ~Disk() = default;
+  virtual std::filesystem::path path() const = 0;
+  // Others take room until at most `left` bytes are left, and give all of it back.
+  virtual void fill(std::uintmax_t left) = 0;
+  virtual void drop() = 0;
+  // The bytes of a file for which there may be no room.
+  virtual std::uintmax_t holes(const std::filesystem::path& file) = 0;
+};
 
-  // Leaves at most `left` bytes.
-  void fill(std::uintmax_t left = 0) {
-    const int descriptor = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+// This process finds it full, whatever its rights are.
+class CountedDisk final : public Disk {
+ public:
+  CountedDisk(const std::filesystem::path& directory, std::uintmax_t bytes)
+      : directory_(directory), disk_(directory, bytes) {}
+  std::filesystem::path path() const override { return directory_; }
+  void fill(std::uintmax_t left) override { disk_.fill(left); }
+  void drop() override { disk_.drop(); }
+  std::uintmax_t holes(const std::filesystem::path& file) override { return disk_.holes(file); }
+
+ private:
+  std::filesystem::path directory_;
+  SmallDisk disk_;
+};
+
+// The kernel's, filled with a file. Whoever stores into a hole dies of it, so it reports none.
+class MountedDisk final : public Disk {
+ public:
+  explicit MountedDisk(std::filesystem::path directory) : directory_(std::move(directory)) {}
+
+  // False where this process may not mount.
+  static bool mount(const std::filesystem::path& directory, int mebibytes) {
+    const std::string size = "size=" + std::to_string(mebibytes) + "m";
+    return ::unshare(CLONE_NEWNS) == 0 &&
+           ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           ::mount("tmpfs", directory.c_str(), "tmpfs", 0, size.c_str()) == 0;
+  }
+
+  std::filesystem::path path() const override { return directory_; }
+  void fill(std::uintmax_t left) override {
+    const int descriptor =
+        ::open(ballast().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     const std::string block(4096, 'b');
-    while (std::filesystem::space(file_.parent_path()).available > left &&
+    while (std::filesystem::space(directory_).available > left &&
            ::write(descriptor, block.data(), block.size()) > 0) {
     }
     ::close(descriptor);
   }
-  void drop() { std::filesystem::remove(file_); }
+  void drop() override { std::filesystem::remove(ballast()); }
+  std::uintmax_t holes(const std::filesystem::path&) override { return 0; }
 
  private:
-  std::filesystem::path file_;
+  std::filesystem::path ballast() const { return directory_ / "ballast"; }
+
+  std::filesystem::path directory_;
 };
 
-// Runs it in a child with a disk of its own of so many MiB, given its directory. What the work
-// returns is what went wrong, empty if nothing did.
-void on_small_disk(int mebibytes,
-                   const std::function<std::string(const std::filesystem::path&)>& work) {
-  const TempDirectory directory;
-  const std::string said = said_in_child([&]() -> std::string {
-    if (::unshare(CLONE_NEWNS) != 0 ||
-        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
-      return "skipped: no mount namespace (" + std::to_string(errno) + ")";
-    }
-    const std::string size = "size=" + std::to_string(mebibytes) + "m";
-    if (::mount("tmpfs", directory.path().c_str(), "tmpfs", 0, size.c_str()) != 0) {
-      return "skipped: cannot mount a tmpfs (" + std::to_string(errno) + ")";
-    }
-    return work(directory.path());
-  });
-  if (said.starts_with("skipped")) {
-    BOOST_TEST_MESSAGE(said);
-    BOOST_TEST(::geteuid() != 0u, "root may mount: " << said);
-    return;
+// Runs it in a child, with a disk of so many MiB that is counted, which needs no right; then, where
+// this process may mount, with a real one. What the work returns is what went wrong, empty if
+// nothing did.
+void on_small_disk(int mebibytes, const std::function<std::string(Disk&)>& work) {
+  BOOST_TEST_CONTEXT("a counted disk") {
+    const TempDirectory directory;
+    BOOST_TEST(said_in_child([&]() -> std::string {
+                 CountedDisk disk(directory.path(), static_cast<std::uintmax_t>(mebibytes) << 20);
+                 return work(disk);
+               }) == "");
   }
-  BOOST_TEST(said == "");
+  BOOST_TEST_CONTEXT("a mounted disk") {
+    const TempDirectory directory;
+    BOOST_TEST(said_in_child([&]() -> std::string {
+                 if (!MountedDisk::mount(directory.path(), mebibytes)) return "";
+                 MountedDisk disk(directory.path());
+                 return work(disk);
+               }) == "");
+  }
 }
 
 Options disk_options() {
@@ -165,13 +202,12 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_makes_room_in_the_log_again) {
 }
 
 BOOST_AUTO_TEST_CASE(a_disk_filled_by_transactions_loses_nothing) {
-  on_small_disk(12, [](const std::filesystem::path& disk) -> std::string {
-    Ballast ballast(disk / "ballast");
-    ballast.fill(6 << 20);
+  on_small_disk(12, [](Disk& disk) -> std::string {
+    disk.fill(6 << 20);
     Options options = disk_options();
     options.background_work = true;
     options.checkpoint_log_bytes = std::size_t{256} << 10;
-    auto db = Database::open(disk / "db", options);
+    auto db = Database::open(disk.path() / "db", options);
     if (!db) return db.error().to_string();
     const Keyspace keyspace = db->find_keyspace("default").value();
     Contents acknowledged;
@@ -191,14 +227,14 @@ BOOST_AUTO_TEST_CASE(a_disk_filled_by_transactions_loses_nothing) {
     // Closing it then: an error perhaps, but nothing lost.
     const auto closed = db->close();
     if (!closed && closed.error().code() != ErrorCode::disk_full) return closed.error().to_string();
-    auto full = Database::open(disk / "db", options);
+    auto full = Database::open(disk.path() / "db", options);
     if (!full && full.error().code() != ErrorCode::disk_full) return full.error().to_string();
     if (full) {
       if (auto wrong = differs(*full, acknowledged); !wrong.empty()) return "reopened: " + wrong;
       DatabaseInternals::abandon(std::move(*full));
     }
-    ballast.drop();
-    auto again = Database::open(disk / "db", options);
+    disk.drop();
+    auto again = Database::open(disk.path() / "db", options);
     if (!again) return "with room: " + again.error().to_string();
     if (auto wrong = differs(*again, acknowledged); !wrong.empty()) return "with room: " + wrong;
     if (auto more = put(*again, keyspace, "more", "x"); !more) return more.error().to_string();
@@ -209,10 +245,9 @@ BOOST_AUTO_TEST_CASE(a_disk_filled_by_transactions_loses_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(a_load_that_fills_the_disk_leaves_nothing_behind) {
-  on_small_disk(8, [](const std::filesystem::path& disk) -> std::string {
-    Ballast ballast(disk / "ballast");
-    ballast.fill((8 << 20) - (1 << 20));
-    auto db = Database::open(disk / "db", disk_options());
+  on_small_disk(8, [](Disk& disk) -> std::string {
+    disk.fill((8 << 20) - (1 << 20));
+    auto db = Database::open(disk.path() / "db", disk_options());
     if (!db) return db.error().to_string();
     const Keyspace keyspace = db->find_keyspace("default").value();
     if (auto done = put(*db, keyspace, "a", "1"); !done) return done.error().to_string();
@@ -235,8 +270,8 @@ BOOST_AUTO_TEST_CASE(a_load_that_fills_the_disk_leaves_nothing_behind) {
     if (auto done = put(*db, keyspace, "b", "2"); !done) return done.error().to_string();
     DatabaseInternals::abandon(std::move(*db));
     // The file keeps its size (LMDB uses the room again): opening needs some for a segment.
-    ballast.drop();
-    auto again = Database::open(disk / "db", disk_options());
+    disk.drop();
+    auto again = Database::open(disk.path() / "db", disk_options());
     if (!again) return again.error().to_string();
     if (auto sound = again->verify(); !sound) return sound.error().to_string();
     auto found = read_everything(*again);
@@ -247,11 +282,10 @@ BOOST_AUTO_TEST_CASE(a_load_that_fills_the_disk_leaves_nothing_behind) {
 }
 
 BOOST_AUTO_TEST_CASE(a_checkpoint_without_room_changes_nothing_and_commits_go_on) {
-  on_small_disk(16, [](const std::filesystem::path& disk) -> std::string {
-    Ballast ballast(disk / "ballast");
+  on_small_disk(16, [](Disk& disk) -> std::string {
     Options options = disk_options();
     options.log_segment_bytes = std::size_t{4} << 20;
-    auto db = Database::open(disk / "db", options);
+    auto db = Database::open(disk.path() / "db", options);
     if (!db) return db.error().to_string();
     const Keyspace keyspace = db->find_keyspace("default").value();
     Contents acknowledged;
@@ -262,7 +296,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_without_room_changes_nothing_and_commits_go_on
       acknowledged[numbered(i)] = value;
     }
     const Timestamp before = db->stats().checkpoint;
-    ballast.fill();
+    disk.fill(0);
     for (int tries = 0; tries < 3; ++tries) {
       const auto failed = db->checkpoint();
       if (outcome(failed) != "disk_full") return "checkpoint: " + outcome(failed);
@@ -274,26 +308,26 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_without_room_changes_nothing_and_commits_go_on
       acknowledged[key] = "x";
       if (auto wrong = differs(*db, acknowledged); !wrong.empty()) return wrong;
     }
-    ballast.drop();
+    disk.drop();
     if (auto done = db->checkpoint(); !done) return done.error().to_string();
     if (auto wrong = differs(*db, acknowledged); !wrong.empty()) return wrong;
     if (auto sound = db->verify(); !sound) return sound.error().to_string();
     DatabaseInternals::abandon(std::move(*db));
-    auto again = Database::open(disk / "db", options);
+    auto again = Database::open(disk.path() / "db", options);
     if (!again) return again.error().to_string();
     return differs(*again, acknowledged);
   });
 }
 
 BOOST_AUTO_TEST_CASE(readers_need_no_room_on_the_disk) {
-  on_small_disk(16, [](const std::filesystem::path& disk) -> std::string {
-    Ballast ballast(disk / "ballast");
-    auto db = Database::open(disk / "db", disk_options());
+  on_small_disk(16, [](Disk& disk) -> std::string {
+    auto db = Database::open(disk.path() / "db", disk_options());
     if (!db) return db.error().to_string();
     const Keyspace keyspace = db->find_keyspace("default").value();
     if (auto done = put(*db, keyspace, "a", "1"); !done) return done.error().to_string();
     if (auto done = db->checkpoint(); !done) return done.error().to_string();
-    ballast.fill();
+    disk.fill(0);
+    if (disk.holes(disk.path() / "db" / "lock.mdb") != 0) return "the table of readers has holes";
     // Each with a place of its own in LMDB's table of readers, a file that is mapped: a page of it
     // that the disk has no room for would be a signal, not an error.
     std::vector<Transaction> readers;
@@ -306,25 +340,24 @@ BOOST_AUTO_TEST_CASE(readers_need_no_room_on_the_disk) {
       readers.push_back(std::move(*txn));
     }
     readers.clear();
-    ballast.drop();
+    disk.drop();
     return "";
   });
 }
 
 BOOST_AUTO_TEST_CASE(a_new_database_on_a_full_disk_is_refused_and_leaves_no_damage) {
-  on_small_disk(4, [](const std::filesystem::path& disk) -> std::string {
-    Ballast ballast(disk / "ballast");
+  on_small_disk(4, [](Disk& disk) -> std::string {
     for (const std::uintmax_t left : {0, 4096, 16'384, 40'960, 131'072, 262'144}) {
-      ballast.fill(left);
-      auto refused = Database::open(disk / "db", disk_options());
+      disk.fill(left);
+      auto refused = Database::open(disk.path() / "db", disk_options());
       if (outcome(refused) != "disk_full") {
         return "with " + std::to_string(left) + " bytes: " + outcome(refused);
       }
-      ballast.drop();
-      auto db = Database::open(disk / "db", disk_options());
+      disk.drop();
+      auto db = Database::open(disk.path() / "db", disk_options());
       if (!db) return "after " + std::to_string(left) + ": " + db.error().to_string();
       if (auto closed = db->close(); !closed) return closed.error().to_string();
-      std::filesystem::remove_all(disk / "db");
+      std::filesystem::remove_all(disk.path() / "db");
     }
     return "";
   });
