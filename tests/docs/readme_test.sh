@@ -2,8 +2,8 @@
 # Holds README.md to what it says. Run by CTest:
 #   readme_test.sh SOURCE BUILD
 # The blocks of C++ and CMake are those that the tests build, byte by byte. Each command of a console
-# block is run, all in one new directory, in order; lines below it must be what it writes to its standard output ("..."
-# stands for any lines).
+# block is run, all in one new directory, in order; lines below it must be what it writes to its
+# standard output ("..." stands for any lines).
 set -euo pipefail
 
 source=$1 build=$2
@@ -57,7 +57,9 @@ directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 cd "$directory"
 export PATH=$build/bin:$PATH
-PKG_CONFIG_PATH=$(dirname "$(find "$build/packaging/prefix" -name isolde.pc)")
+# Through a link, as the words that $(pkg-config ...) gives can hold no spaces.
+ln -s "$build/packaging/prefix" prefix
+PKG_CONFIG_PATH=$directory/$(dirname "$(find prefix/ -name isolde.pc)")
 export PKG_CONFIG_PATH
 cp "$source/tests/docs/bank.cc" .
 

@@ -40,6 +40,9 @@ class SmallDisk {
   // taken; `size` without an active disk, and for files elsewhere.
   static std::uint64_t take_room(int descriptor, std::uint64_t offset, std::uint64_t size);
 
+  // For statvfs: what is left, if the file is on the disk.
+  static bool tell_space(const std::filesystem::path& file, std::uint64_t& free_bytes);
+
  private:
   using FileId = std::pair<dev_t, ino_t>;
 
