@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "interrupt.h"
 #include "lab/text/source.h"
 #include "lab/text/text.h"
 

@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "interrupt.h"
 #include "isolde/database.h"
 #include "isolde/error.h"
 
@@ -12,7 +13,6 @@ inline constexpr int exit_ok = 0;
 inline constexpr int exit_failed = 1;    // an expectation failed, or the work could not be done
 inline constexpr int exit_usage = 2;     // usage, script syntax, malformed or missing input
 inline constexpr int exit_database = 3;  // the database cannot be opened, or is damaged
-inline constexpr int exit_interrupted = 130;
 
 // "isolde: CONTEXT: message" on stderr, wrapped by nothing: others parse it.
 void complain(std::string_view message);

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "exit_code.h"
 
 namespace isolde::shell {
 namespace {

@@ -3,6 +3,9 @@
 
 namespace isolde::shell {
 
+// The exit code of a command that was interrupted, as a shell gives it: 128 + SIGINT.
+inline constexpr int exit_interrupted = 130;
+
 // From now on a first SIGINT, SIGTERM or SIGHUP is only noted, for the command to end in order; a
 // second one ends the process at once. Likewise SIGPIPE, if nobody reads standard output or error
 // any more; of any other pipe it leaves EPIPE to tell, as SIGXFSZ does EFBIG.

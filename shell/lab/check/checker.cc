@@ -191,28 +191,6 @@ class Judgement {
 
 }  // namespace
 
-std::string_view name(EdgeKind kind) noexcept {
-  switch (kind) {
-    case EdgeKind::ww:
-      return "ww";
-    case EdgeKind::wr:
-      return "wr";
-    case EdgeKind::rw:
-      return "rw";
-    case EdgeKind::session:
-      return "session";
-    case EdgeKind::real_time:
-      break;
-  }
-  return "real-time";
-}
-
-std::vector<Phenomenon> Verdict::phenomena() const {
-  std::set<Phenomenon> found;
-  for (const Anomaly& anomaly : anomalies) found.insert(anomaly.phenomenon);
-  return {found.begin(), found.end()};
-}
-
 Verdict check(const History& history, const CheckOptions& options) {
   return Judgement(history, options).run();
 }

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "lab/check/checker.h"
+#include "lab/check/verdict.h"
 #include "lab/history/history.h"
 
 namespace isolde::lab {

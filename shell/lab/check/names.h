@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "lab/check/checker.h"
 #include "lab/check/cycles.h"
 #include "lab/check/graph.h"
+#include "lab/check/verdict.h"
 
 namespace isolde::lab {
 

@@ -3,9 +3,9 @@
 
 #include <vector>
 
-#include "lab/check/checker.h"
 #include "lab/check/cycles.h"
 #include "lab/check/graph.h"
+#include "lab/check/verdict.h"
 
 namespace isolde::lab {
 

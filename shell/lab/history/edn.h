@@ -5,7 +5,7 @@
 #include <string>
 
 #include "lab/history/history.h"
-#include "lab/history/history_reader.h"
+#include "lab/history/line_reader.h"
 
 namespace isolde::lab {
 

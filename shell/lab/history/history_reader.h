@@ -8,24 +8,12 @@
 #include <variant>
 
 #include "lab/history/history.h"
+#include "lab/history/line_reader.h"
 #include "lab/text/json_cursor.h"
 
 namespace isolde::lab {
 
-// No line may be longer, in bytes: what has no line ends is no history.
-inline constexpr std::size_t longest_history_line = std::size_t{8} << 20;
-
 enum class HistoryFormat : std::uint8_t { json, edn };
-
-// Takes a history line by line.
-class HistoryReader {
- public:
-  virtual ~HistoryReader() = default;
-  // The next line, without its newline. Nothing: all is well. After a fault the reader is finished.
-  virtual std::optional<InputFault> line(std::string_view text) = 0;
-  // After the last line.
-  virtual std::variant<History, InputFault> finish() = 0;
-};
 
 std::unique_ptr<HistoryReader> history_reader(HistoryFormat format);
 
