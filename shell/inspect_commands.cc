@@ -1,6 +1,7 @@
 // isolde stat, verify and backup.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>

@@ -1,4 +1,5 @@
 // Checkpoints: the changes of many commits in one LMDB transaction.
+#include <algorithm>
 #include <utility>
 
 #include "engine/base/base_state.h"

@@ -1,6 +1,7 @@
 // The matrix: what the engine does is what the contract says, cell by cell.
 #include "lab/explore/matrix.h"
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 #include <set>

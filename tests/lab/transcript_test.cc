@@ -1,6 +1,7 @@
 // Transcripts: what people see.
 #include "lab/play/transcript.h"
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <sstream>
 #include <string>

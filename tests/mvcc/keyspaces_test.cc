@@ -1,4 +1,5 @@
 // Keyspaces and bulk loads.
+#include <algorithm>
 #include <thread>
 
 #include "tests/mvcc/phenomena.h"

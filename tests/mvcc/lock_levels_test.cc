@@ -1,5 +1,6 @@
 // "How it was prevented belongs to every report": the pessimistic columns, and optimists that meet
 // locks. Codes, keys, culprits; who waits, and what they read afterwards.
+#include <algorithm>
 #include <memory>
 
 #include "tests/mvcc/phenomena.h"
