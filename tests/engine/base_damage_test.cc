@@ -1,10 +1,12 @@
 // Files that are damaged, foreign, short or forbidden: each its error, never a signal.
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 
 #include "tests/engine/base_fixture.h"
+#include "tests/support/child_process.h"
 
 using namespace isolde;
 using namespace isolde::engine;
@@ -296,15 +298,14 @@ BOOST_AUTO_TEST_CASE(a_full_disk_is_reported_and_changes_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(what_may_not_be_read_or_written_is_permission_denied) {
-  if (::geteuid() != 0) return;  // needs two users
+  using isolde::test::permit;
   TempDirectory directory;
   fill(directory / "db");
-  using std::filesystem::perms;
-  std::filesystem::permissions(directory.path(), perms(0755));
-  std::filesystem::permissions(directory / "db", perms(0755));
+  permit(directory.path(), 0755);
+  permit(directory / "db", 0755);
   const auto as_nobody = [&](bool read_only, const char* name) {
     return in_child([&] {
-      if (::setuid(65534) != 0) return 100;
+      if (!isolde::test::drop_rights()) return 100;
       BaseOptions options = small_options();
       options.read_only = read_only;
       Result<std::unique_ptr<Base>> base = Base::open(directory / name, options);
@@ -313,16 +314,20 @@ BOOST_AUTO_TEST_CASE(what_may_not_be_read_or_written_is_permission_denied) {
     });
   };
   const int denied = static_cast<int>(ErrorCode::permission_denied);
-  std::filesystem::permissions(directory / "db/data.mdb", perms(0644));
+  permit(directory / "db/data.mdb", 0644);
   BOOST_TEST(as_nobody(false, "db") == denied);
   BOOST_TEST(as_nobody(true, "db") == 101);
+  permit(directory / "db", 0777);
   std::filesystem::remove(directory / "db/lock.mdb");
+  permit(directory / "db", 0755);
   BOOST_TEST(as_nobody(true, "db") == 101);
   BOOST_TEST(as_nobody(false, "new") == denied);
-  std::filesystem::permissions(directory / "db/data.mdb", perms(0600));
+  permit(directory / "db/data.mdb", 0600);
   BOOST_TEST(as_nobody(true, "db") == denied);
-  std::filesystem::permissions(directory / "db", perms(0700));
+  permit(directory / "db", 0700);
   BOOST_TEST(as_nobody(true, "db") == denied);
+  permit(directory / "db", 0777);
+  permit(directory.path(), 0777);
 }
 
 BOOST_AUTO_TEST_CASE(reading_only_changes_no_byte) {

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include "tests/engine/base_fixture.h"
+#include "tests/support/child_process.h"
 
 using namespace isolde;
 using namespace isolde::engine;
@@ -196,13 +197,12 @@ BOOST_AUTO_TEST_CASE(a_child_has_another_generation_and_does_not_keep_the_lock) 
 }
 
 BOOST_AUTO_TEST_CASE(a_directory_that_may_not_be_written_is_permission_denied) {
-  if (::geteuid() != 0) return;  // needs two users
   TempDirectory directory;
   std::filesystem::create_directory(directory / "db");
   std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
-  std::filesystem::permissions(directory / "db", std::filesystem::perms(0755));
+  isolde::test::permit(directory / "db", 0755);
   const int verdict = in_child([&] {
-    if (::setuid(65534) != 0) return 100;
+    if (!isolde::test::drop_rights()) return 100;
     const Result<OwnerLock> lock = OwnerLock::acquire(directory / "db", false);
     return lock ? 101 : static_cast<int>(lock.error().code());
   });

@@ -68,4 +68,14 @@ std::string said_in_child(const std::function<std::string()>& work, unsigned sec
   return "ended early, saying: " + outcome.said;
 }
 
+bool drop_rights() {
+  constexpr unsigned nobody = 65534;
+  return ::geteuid() != 0 || (::setgid(nobody) == 0 && ::setuid(nobody) == 0);
+}
+
+void permit(const std::filesystem::path& file, unsigned mode) {
+  if (::geteuid() != 0) mode = (mode & 7U) * 0111U;
+  std::filesystem::permissions(file, std::filesystem::perms(mode));
+}
+
 }  // namespace isolde::test
