@@ -2,7 +2,7 @@
 # valgrind. What is counted goes to $work, which is gone at the end.
 # shellcheck shell=bash
 command -v valgrind >/dev/null || {
-  echo "no valgrind: the instructions were not counted"
+  echo "skipped: ${0##*/}: no valgrind to count instructions with"
   exit 77
 }
 work=$(mktemp -d)

@@ -12,6 +12,7 @@
 #include "lab/script/shipped_scripts.h"
 #include "lab/text/text.h"
 #include "tests/shell/process.h"
+#include "tests/support/skipped.h"
 
 namespace isolde::shell {
 namespace {
@@ -419,7 +420,9 @@ BOOST_AUTO_TEST_CASE(color_comes_only_where_it_is_wanted) {
   BOOST_TEST(colored("isolde run lost-update --color always"));
   BOOST_TEST(colored("NO_COLOR=1 isolde run lost-update --color always"));
   const std::string in_terminal = "script -qec 'isolde run lost-update' /dev/null < /dev/null";
-  if (workshop.bash("command -v script").code != 0) return;
+  if (workshop.bash("command -v script").code != 0) {
+    return isolde::test::skipped("there is no `script` to give a terminal");
+  }
   BOOST_TEST(colored("unset NO_COLOR; TERM=xterm " + in_terminal));
   BOOST_TEST(!colored("NO_COLOR=1 TERM=xterm " + in_terminal));
 }

@@ -11,6 +11,7 @@
 #include "lab/script/command_registry.h"
 #include "lab/workbench/shell_command.h"
 #include "tests/shell/process.h"
+#include "tests/support/skipped.h"
 
 namespace isolde::shell {
 namespace {
@@ -76,7 +77,7 @@ bool matches(const std::vector<std::string>& pattern, std::size_t p,
 void check_command(const Workshop& workshop, const std::string& command,
                    const std::vector<std::string>& expected) {
   if (command.find("mdb_") != std::string::npos && workshop.bash("command -v mdb_load").code != 0) {
-    BOOST_TEST_MESSAGE("lmdb-utils is not installed: " << command);
+    isolde::test::skipped("lmdb-utils is not installed");
     return;
   }
   // As on a terminal, where both streams come out; but in order, each whole.
