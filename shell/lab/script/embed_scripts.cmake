@@ -1,8 +1,8 @@
-# Writes OUTPUT, a C++ source that holds the scripts of SCRIPTS, so that the binary knows them
-# wherever it runs. Called as: cmake -DOUTPUT=... -DSCRIPTS=a.iso,b.iso -P embed_scripts.cmake
-string(REPLACE "," ";" SCRIPTS "${SCRIPTS}")
+# Writes OUTPUT, a C++ source that holds the scripts of the folder SCRIPTS, so that the binary knows
+# them wherever it runs. Called as: cmake -DOUTPUT=... -DSCRIPTS=... -P embed_scripts.cmake
+file(GLOB scripts "${SCRIPTS}/*.iso")
 set(entries "")
-foreach(script IN LISTS SCRIPTS)
+foreach(script IN LISTS scripts)
   get_filename_component(name "${script}" NAME)
   file(READ "${script}" text)
   if(text MATCHES "\\)iso\"")
@@ -10,7 +10,7 @@ foreach(script IN LISTS SCRIPTS)
   endif()
   string(APPEND entries "    ShippedScript{\"${name}\", R\"iso(${text})iso\"},\n")
 endforeach()
-list(LENGTH SCRIPTS count)
+list(LENGTH scripts count)
 file(CONFIGURE OUTPUT "${OUTPUT}" @ONLY CONTENT [[
 // Generated from shell/scripts/*.iso.
 #include "lab/script/shipped_scripts.h"
