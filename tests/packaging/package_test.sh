@@ -50,14 +50,17 @@ case $step in
   pkg_config)
     project=$work/pkg_config
     mkdir -p "$project"
-    PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name isolde.pc)")
+    # Through a link, as the words that $(pkg-config ...) gives can hold no spaces and quotes.
+    plain=$(mktemp -d)
+    trap 'rm -rf "$plain"' EXIT
+    ln -s "$prefix" "$plain/prefix"
+    PKG_CONFIG_PATH=$(dirname "$(find "$plain/prefix/" -name isolde.pc)")
     export PKG_CONFIG_PATH
     for static in "" --static; do
-      # pkg-config quotes what it writes for a shell; $flags are words.
-      # shellcheck disable=SC2086
-      eval "found=($(pkg-config $static --cflags --libs isolde))"
-      # shellcheck disable=SC2086,SC2154
-      "$cxx" -std=c++20 $flags "$source/tests/docs/bank.cc" "${found[@]}" -o "$project/bank$static"
+      # Word splitting is what the flags are for.
+      # shellcheck disable=SC2046,SC2086
+      "$cxx" -std=c++20 $flags "$source/tests/docs/bank.cc" \
+        $(pkg-config $static --cflags --libs isolde) -o "$project/bank$static"
       expect_it_runs "$project/bank$static"
     done
     ;;
