@@ -12,8 +12,8 @@
 #include "exit_code.h"
 #include "history_input.h"
 #include "lab/check/checker.h"
+#include "lab/check/edn_writer.h"
 #include "lab/check/verdict_report.h"
-#include "lab/history/edn.h"
 #include "lab/history/history_writer.h"
 #include "stream.h"
 

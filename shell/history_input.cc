@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "exit_code.h"
+#include "lab/history/history_format.h"
 #include "lab/history/history_reader.h"
 #include "stream.h"
 

@@ -13,7 +13,7 @@
 #include "exit_code.h"
 #include "interrupt.h"
 #include "isolde/database.h"
-#include "lab/check/json_pieces.h"
+#include "lab/text/json.h"
 #include "lab/text/text.h"
 #include "stream.h"
 

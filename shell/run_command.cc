@@ -21,6 +21,7 @@
 #include "lab/play/runner.h"
 #include "lab/play/transcript.h"
 #include "lab/play/update.h"
+#include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 #include "script_file.h"
 #include "stream.h"

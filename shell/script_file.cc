@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "exit_code.h"
+#include "lab/script/parse_script.h"
 #include "lab/script/shipped_scripts.h"
 #include "lab/text/text.h"
 #include "stream.h"

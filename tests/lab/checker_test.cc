@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "lab/check/verdict_report.h"
-#include "lab/history/history_reader.h"
+#include "lab/history/history_format.h"
 #include "lab/history/history_writer.h"
 #include "tests/lab/history_notation.h"
 #include "tests/support/seed.h"

@@ -1,12 +1,12 @@
 // Elle's histories, in and out.
-#include "lab/history/edn.h"
 
 #include <boost/test/unit_test.hpp>
 #include <string>
 #include <variant>
 
 #include "lab/check/checker.h"
-#include "lab/history/history_reader.h"
+#include "lab/check/edn_writer.h"
+#include "lab/history/history_format.h"
 #include "tests/lab/history_notation.h"
 
 namespace isolde::lab {

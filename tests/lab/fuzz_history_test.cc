@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "lab/check/checker.h"
-#include "lab/history/edn.h"
+#include "lab/check/edn_writer.h"
 #include "lab/history/history.h"
-#include "lab/history/history_reader.h"
+#include "lab/history/history_format.h"
 #include "lab/history/history_writer.h"
 #include "tests/lab/history_notation.h"
 #include "tests/support/seed.h"

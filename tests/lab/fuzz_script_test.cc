@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lab/script/command_registry.h"
+#include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 #include "lab/script/shipped_scripts.h"
 #include "lab/text/text.h"

@@ -9,7 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "lab/history/history_reader.h"
+#include "lab/history/history_format.h"
 
 namespace isolde::lab::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "lab/history/history_reader.h"
+#include "lab/history/history_format.h"
 #include "lab/history/history_writer.h"
 #include "tests/lab/history_notation.h"
 

@@ -10,6 +10,7 @@
 
 #include "lab/play/playground.h"
 #include "lab/play/runner.h"
+#include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 
 namespace isolde::lab::test {

@@ -6,7 +6,7 @@
 #include <boost/test/unit_test.hpp>
 #include <string>
 
-#include "lab/history/history_reader.h"
+#include "lab/history/history_format.h"
 #include "lab/stress/history_draft.h"
 #include "tests/lab/inner_places.h"
 #include "tests/lab/plays.h"

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "lab/play/runner.h"
+#include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 #include "lab/stress/stress.h"
 #include "mvcc/planted_fault.h"

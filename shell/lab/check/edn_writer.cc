@@ -1,4 +1,5 @@
-// Our histories for Elle.
+#include "lab/check/edn_writer.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 
 #include "isolde/keyspace.h"
 #include "lab/check/graph.h"
-#include "lab/history/edn.h"
 
 namespace isolde::lab {
 namespace {

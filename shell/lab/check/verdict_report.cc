@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "isolde/keyspace.h"
-#include "lab/check/json_pieces.h"
 #include "lab/text/text.h"
 
 namespace isolde::lab {
@@ -29,6 +28,14 @@ Json edge_json(const CycleEdge& edge) {
     range["upper"] = edge.range->upper ? bytes_json(*edge.range->upper) : Json(nullptr);
     json["range"] = std::move(range);
   }
+  return json;
+}
+
+// As a play tells it: a range in the words of the script.
+Json told_edge_json(const CycleEdge& edge) {
+  Json json{{"from", edge.from.value}, {"to", edge.to.value}, {"edge", name(edge.kind)}};
+  if (edge.key) json["key"] = bytes_json(edge.key->key);
+  if (edge.range) json["range"] = spelled_range(*edge.range);
   return json;
 }
 
@@ -131,6 +138,22 @@ std::string verdict_json(const Verdict& verdict, JudgedLevel level) {
                                        {"text", broken.text}});
   }
   return json_line(json);
+}
+
+void add_verdict(Json& json, const Verdict& verdict) {
+  json["anomalies"] = Json::array();
+  for (const Phenomenon phenomenon : verdict.phenomena()) {
+    json["anomalies"].push_back(name(phenomenon));
+  }
+  json["serializable"] = verdict.serializable;
+  Json details = Json::array();
+  for (const Anomaly& anomaly : verdict.anomalies) {
+    Json cycle = Json::array();
+    for (const CycleEdge& edge : anomaly.cycle) cycle.push_back(told_edge_json(edge));
+    details.push_back(Json{
+        {"name", name(anomaly.phenomenon)}, {"cycle", std::move(cycle)}, {"text", anomaly.text}});
+  }
+  if (!details.empty()) json["details"] = std::move(details);
 }
 
 }  // namespace isolde::lab

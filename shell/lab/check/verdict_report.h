@@ -4,7 +4,8 @@
 #include <optional>
 #include <string>
 
-#include "lab/check/checker.h"
+#include "lab/check/verdict.h"
+#include "lab/text/json.h"
 
 namespace isolde::lab {
 
@@ -18,5 +19,8 @@ bool is_valid(const Verdict& verdict, JudgedLevel level);
 std::string verdict_text(const Verdict& verdict, JudgedLevel level);
 // {"valid": ..., "strongest": ..., "anomalies": [...], ...}, one line.
 std::string verdict_json(const Verdict& verdict, JudgedLevel level);
+// Adds what a play's report says of its verdict: "anomalies" (their names), "serializable", and if
+// there are any anomalies "details" with their cycles.
+void add_verdict(Json& json, const Verdict& verdict);
 
 }  // namespace isolde::lab

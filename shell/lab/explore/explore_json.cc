@@ -1,17 +1,13 @@
 // Explorations for programs.
 #include <utility>
 
-#include "lab/check/json_pieces.h"
-#include "lab/check/value_json.h"
 #include "lab/explore/explore_report.h"
 #include "lab/script/outcome.h"
+#include "lab/script/value_json.h"
+#include "lab/text/json.h"
 
 namespace isolde::lab {
 namespace {
-
-std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 Json counted(std::uint64_t count) {
   return count == ~std::uint64_t{0} ? Json(nullptr) : Json(count);
@@ -107,7 +103,7 @@ Json run_json(const Explored& explored) {
 
 std::string interleaving_json(const Script& script, const SwiftPlay& play,
                               const std::vector<std::size_t>& schedule) {
-  return dumped(outcome_json(script, play, schedule));
+  return json_text(outcome_json(script, play, schedule));
 }
 
 std::string explore_json(const std::vector<Explored>& explored,
@@ -115,7 +111,7 @@ std::string explore_json(const std::vector<Explored>& explored,
   std::string text = "{\"runs\": [";
   for (std::size_t i = 0; i < explored.size(); ++i) {
     if (i > 0) text += ",\n";
-    std::string run = dumped(run_json(explored[i]));
+    std::string run = json_text(run_json(explored[i]));
     // What was run one by one may be long; it was spelled when it happened.
     if (i < interleavings.size() && !interleavings[i].empty()) {
       run.pop_back();
@@ -142,7 +138,7 @@ std::string explore_json(const std::vector<Explored>& explored,
                          {"reasons", std::move(reasons)}});
     }
   });
-  return text + dumped(all) + "}\n";
+  return text + json_text(all) + "}\n";
 }
 
 }  // namespace isolde::lab

@@ -9,10 +9,11 @@
 #include <utility>
 
 #include "isolde/error.h"
-#include "lab/check/json_pieces.h"
 #include "lab/play/playground.h"
+#include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 #include "lab/script/shipped_scripts.h"
+#include "lab/text/json.h"
 #include "lab/text/text.h"
 
 namespace isolde::lab {
@@ -283,7 +284,7 @@ std::string matrix_json(const Matrix& matrix) {
                          {"admitted", cell.admitted},
                          {"prevented_by", cell.occurs ? Json(nullptr) : Json(cell.prevented_by)}});
   }
-  return Json{{"cells", std::move(cells)}}.dump() + '\n';
+  return json_line(Json{{"cells", std::move(cells)}});
 }
 
 }  // namespace isolde::lab

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 
 namespace isolde::lab {

@@ -1,4 +1,6 @@
 // Elle's histories into ours: versions by their values, their order as far as it can be inferred.
+#include "lab/history/edn_reader.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +11,6 @@
 #include <vector>
 
 #include "isolde/keyspace.h"
-#include "lab/history/edn.h"
 #include "lab/history/edn_value.h"
 #include "lab/text/text.h"
 

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "lab/check/json_pieces.h"
-#include "lab/check/value_json.h"
+#include "lab/check/verdict_report.h"
+#include "lab/script/error_json.h"
+#include "lab/script/value_json.h"
+#include "lab/text/json.h"
 
 namespace isolde::lab {
 namespace {

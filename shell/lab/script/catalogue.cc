@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "lab/script/parse_script.h"
 #include "lab/script/phenomenon.h"
 #include "lab/script/shipped_scripts.h"
 #include "lab/script/token.h"

@@ -117,7 +117,4 @@ struct ParsedScript {
   Source source;                    // what the errors' places mean
 };
 
-// Parses a whole script. Never throws for malformed text, whatever its bytes are.
-ParsedScript parse_script(std::string name, std::string text);
-
 }  // namespace isolde::lab

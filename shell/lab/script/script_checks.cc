@@ -1,11 +1,8 @@
 // What can be judged only when the whole script has been read: names that must exist, expectations
 // that must not contradict each other.
-#include "lab/script/script.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "lab/script/script_parser.h"
@@ -27,22 +24,6 @@ std::string place_of(const FinalExpectation::Item& item) {
 }
 
 }  // namespace
-
-ParsedScript parse_script(std::string name, std::string text) {
-  return ScriptParser(Source(std::move(name), std::move(text))).parse();
-}
-
-std::vector<std::size_t> Script::unplayed_steps() const {
-  std::set<std::size_t> played;
-  for (const Schedule& schedule : schedules) {
-    played.insert(schedule.steps.begin(), schedule.steps.end());
-  }
-  std::vector<std::size_t> unplayed;
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    if (played.count(i) == 0) unplayed.push_back(i);
-  }
-  return unplayed;
-}
 
 std::vector<std::string_view> ScriptParser::step_names() const {
   std::vector<std::string_view> names;

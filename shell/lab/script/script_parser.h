@@ -1,4 +1,5 @@
-// The parser of scripts, line by line. Internal to parse_script().
+// The parser of scripts, line by line. Internal to parse_script(); what needs the whole script is
+// in script_checks.cc.
 #pragma once
 
 #include <array>

@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 
 namespace isolde::lab {

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "isolde/keyspace.h"
-#include "lab/check/json_pieces.h"
+#include "lab/check/verdict_report.h"
+#include "lab/script/error_json.h"
+#include "lab/text/json.h"
 #include "lab/workbench/screen.h"
 
 namespace isolde::lab {

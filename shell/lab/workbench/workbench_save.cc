@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lab/check/checker.h"
+#include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 #include "lab/text/text.h"
 #include "lab/workbench/inside_json.h"

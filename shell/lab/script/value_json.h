@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
-#include "lab/check/json_pieces.h"
 #include "lab/script/operand.h"
+#include "lab/text/json.h"
 
 namespace isolde::lab {
 

@@ -1,11 +1,9 @@
-// Histories as Elle reads and writes them: list-append and rw-register, one map of EDN a line.
+// Histories as Elle writes them: list-append and rw-register, one map of EDN a line.
 #pragma once
 
 #include <memory>
-#include <string>
 
-#include "lab/history/history.h"
-#include "lab/history/line_reader.h"
+#include "lab/history/history_reader.h"
 
 namespace isolde::lab {
 
@@ -18,11 +16,5 @@ namespace isolde::lab {
 // appends that nobody read coming after it; of rw-register by transactions that read a version and
 // wrote the next, all after nil.
 std::unique_ptr<HistoryReader> edn_history_reader();
-
-enum class EdnKind : std::uint8_t { list_append, rw_register };
-
-// The same transactions on the same versions; values are numbers of their own, unique. An erase is
-// a write like others. What a scan saw of each key, absent ones too, becomes a read of that key.
-std::string to_edn(const History& history, EdnKind kind);
 
 }  // namespace isolde::lab

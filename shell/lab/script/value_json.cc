@@ -1,4 +1,4 @@
-#include "lab/check/value_json.h"
+#include "lab/script/value_json.h"
 
 #include <cstdint>
 #include <variant>
