@@ -16,7 +16,7 @@
 #include "interrupt.h"
 #include "lab/explore/explore_report.h"
 #include "lab/explore/explorer.h"
-#include "lab/play/player.h"
+#include "lab/play/order_player.h"
 #include "progress.h"
 #include "script_file.h"
 #include "stream.h"
@@ -48,7 +48,7 @@ class Explore {
     if (!script) return code;
     script_ = std::move(script);
     if (const int bad = refuse(); bad != exit_ok) return bad;
-    auto player = lab::Player::open();
+    auto player = lab::OrderPlayer::open();
     if (!player) return report(player.error(), options_.file);
     player_ = std::move(*player);
     if (const int failed = explore_all(); failed != exit_ok) return failed;
@@ -90,7 +90,7 @@ class Explore {
       return !interrupted();
     };
     if (options_.all && options_.format == "json") {
-      options.on_run = [&](const lab::SwiftPlay& play, const std::vector<std::size_t>& slots) {
+      options.on_run = [&](const lab::PlayedOrder& play, const std::vector<std::size_t>& slots) {
         interleavings.push_back(lab::interleaving_json(*script_, play, steps_of(extent, slots)));
       };
     }
@@ -172,7 +172,7 @@ class Explore {
   std::vector<lab::Cell> cells_;
   std::uint64_t seed_;
   std::optional<lab::Script> script_;
-  std::unique_ptr<lab::Player> player_;
+  std::unique_ptr<lab::OrderPlayer> player_;
   lab::Progress progress_{progress_target()};
   std::size_t explorations_ = 0;  // to be made: each set of steps in each cell
   std::vector<lab::Explored> explored_;

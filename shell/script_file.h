@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "lab/play/runner.h"
+#include "lab/play/play.h"
 #include "lab/script/script.h"
 
 namespace isolde::shell {

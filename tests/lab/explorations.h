@@ -15,8 +15,8 @@
 
 namespace isolde::lab::test {
 
-inline Player& player() {
-  static const std::unique_ptr<Player> shared = Player::open().value();
+inline OrderPlayer& player() {
+  static const std::unique_ptr<OrderPlayer> shared = OrderPlayer::open().value();
   return *shared;
 }
 

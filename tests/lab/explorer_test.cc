@@ -252,7 +252,7 @@ BOOST_AUTO_TEST_CASE(json_has_the_promised_shape) {
   const Script script = test::parsed(write_skew);
   std::vector<std::string> listed;
   ExploreOptions options = everything();
-  options.on_run = [&](const SwiftPlay& play, const std::vector<std::size_t>&) {
+  options.on_run = [&](const PlayedOrder& play, const std::vector<std::size_t>&) {
     listed.push_back(interleaving_json(script, play, {0, 1, 2, 3}));
   };
   const Exploration found = explored(script, rr, options);

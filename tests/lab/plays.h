@@ -8,8 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "lab/play/play.h"
 #include "lab/play/playground.h"
-#include "lab/play/runner.h"
 #include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 

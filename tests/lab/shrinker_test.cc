@@ -7,7 +7,7 @@
 #include <string>
 
 #include "lab/history/history_format.h"
-#include "lab/stress/history_draft.h"
+#include "lab/stress/draft_of_history.h"
 #include "tests/lab/inner_places.h"
 #include "tests/lab/plays.h"
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <variant>
 
-#include "lab/play/runner.h"
+#include "lab/play/play.h"
 #include "lab/script/parse_script.h"
 #include "lab/script/script.h"
 #include "lab/stress/stress.h"

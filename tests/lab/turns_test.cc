@@ -1,21 +1,21 @@
-// Turns, with an engine that is played by the test: it says who blocks, and who is woken.
-#include "lab/play/turns.h"
-
+// ThreadTurns, with an engine that is played by the test: it says who blocks, and who is woken.
 #include <boost/test/unit_test.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "lab/play/thread_turns.h"
+
 namespace isolde::lab {
 namespace {
 
-using State = Turns::State;
+using State = ThreadTurns::State;
 
 // A lock wait as the engine would tell of it. Each session's transaction has the session's number,
 // plus one, for its id.
 class FakeEngine {
  public:
-  explicit FakeEngine(Turns& turns) : turns_(turns) {}
+  explicit FakeEngine(ThreadTurns& turns) : turns_(turns) {}
 
   // In the thread of `waiter`.
   void wait(std::size_t waiter, const std::vector<std::string>& holders) {
@@ -36,13 +36,13 @@ class FakeEngine {
   static EventTransaction transaction(std::size_t session) {
     return {TransactionId{session + 1}, "", Isolation::serializable, Locking::pessimistic};
   }
-  Turns& turns_;
+  ThreadTurns& turns_;
 };
 
 BOOST_AUTO_TEST_SUITE(turns)
 
 BOOST_AUTO_TEST_CASE(a_job_runs_to_its_end_before_run_returns) {
-  Turns turns({"A", "B"});
+  ThreadTurns turns({"A", "B"});
   int done = 0;
   BOOST_TEST(bool(turns.run(0, [&] { ++done; }) == State::idle));
   BOOST_TEST(bool(turns.run(1, [&] { ++done; }) == State::idle));
@@ -51,7 +51,7 @@ BOOST_AUTO_TEST_CASE(a_job_runs_to_its_end_before_run_returns) {
 }
 
 BOOST_AUTO_TEST_CASE(a_session_that_blocks_gives_its_turn_back_and_says_for_whom_it_waits) {
-  Turns turns({"A", "B", "C"});
+  ThreadTurns turns({"A", "B", "C"});
   FakeEngine engine(turns);
   BOOST_TEST(bool(turns.run(1, [&] { engine.wait(1, {"C", "A", "nobody"}); }) == State::blocked));
   BOOST_TEST(turns.blockers(1) == std::vector<std::string>({"A", "C"}),
@@ -64,7 +64,7 @@ BOOST_AUTO_TEST_CASE(a_session_that_blocks_gives_its_turn_back_and_says_for_whom
 
 BOOST_AUTO_TEST_CASE(the_woken_go_on_one_by_one_whoever_has_been_blocked_for_longest_first) {
   for (int round = 0; round < 200; ++round) {
-    Turns turns({"A", "B", "C", "D"});
+    ThreadTurns turns({"A", "B", "C", "D"});
     FakeEngine engine(turns);
     std::string order;
     for (const std::size_t session : {3, 1, 2}) {
@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(the_woken_go_on_one_by_one_whoever_has_been_blocked_for_lon
 }
 
 BOOST_AUTO_TEST_CASE(a_session_may_block_again_after_it_was_woken) {
-  Turns turns({"A", "B"});
+  ThreadTurns turns({"A", "B"});
   FakeEngine engine(turns);
   turns.run(1, [&] {
     engine.wait(1, {"A"});
@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(a_session_may_block_again_after_it_was_woken) {
 }
 
 BOOST_AUTO_TEST_CASE(an_engine_that_lets_the_woken_run_is_held_up_behind_the_operation) {
-  Turns turns({"A", "B"});
+  ThreadTurns turns({"A", "B"});
   FakeEngine engine(turns);
   bool went_on = false;
   turns.run(1, [&] {
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(an_engine_that_lets_the_woken_run_is_held_up_behind_the_ope
 }
 
 BOOST_AUTO_TEST_CASE(waiting_for_a_session_ends_when_the_conductor_says_so) {
-  Turns turns({"A", "B", "C"});
+  ThreadTurns turns({"A", "B", "C"});
   FakeEngine engine(turns);
   BOOST_TEST(bool(turns.run(2, [&] { turns.wait_for(1); }) == State::idle));  // B is not blocked
   turns.run(1, [&] { engine.wait(1, {"A"}); });
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(waiting_for_a_session_ends_when_the_conductor_says_so) {
 }
 
 BOOST_AUTO_TEST_CASE(a_wake_by_time_alone_is_waited_for) {
-  Turns turns({"A"});
+  ThreadTurns turns({"A"});
   FakeEngine engine(turns);
   turns.run(0, [&] { engine.wait(0, {"A"}); });
   std::thread clock([&] { engine.wake(0); });
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(a_wake_by_time_alone_is_waited_for) {
 // The engine may say that the requester blocks before it says that the victim is woken.
 BOOST_AUTO_TEST_CASE(who_blocks_by_closing_a_cycle_keeps_the_turn_until_its_victim_is_woken) {
   for (int round = 0; round < 200; ++round) {
-    Turns turns({"A", "B"});
+    ThreadTurns turns({"A", "B"});
     FakeEngine engine(turns);
     turns.run(1, [&] { engine.wait(1, {"A"}); });
     std::thread rest;  // what the engine does in A's thread after on_block
@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(who_blocks_by_closing_a_cycle_keeps_the_turn_until_its_vict
 }
 
 BOOST_AUTO_TEST_CASE(a_deadlock_is_kept_for_its_victim) {
-  Turns turns({"A", "B"});
+  ThreadTurns turns({"A", "B"});
   DeadlockReport report;
   report.victim.label = "B";
   report.reason = "it began last";

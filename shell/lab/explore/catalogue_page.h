@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "lab/play/runner.h"
+#include "lab/play/play.h"
 #include "lab/script/catalogue.h"
 
 namespace isolde::lab {

@@ -19,7 +19,7 @@ Json schedule_json(const Script& script, const std::vector<std::size_t>& schedul
   return steps;
 }
 
-Json outcome_json(const Script& script, const SwiftPlay& play,
+Json outcome_json(const Script& script, const PlayedOrder& play,
                   const std::vector<std::size_t>& schedule) {
   Json results = Json::object();
   for (const StepRecord& record : play.steps) {
@@ -101,7 +101,7 @@ Json run_json(const Explored& explored) {
 
 }  // namespace
 
-std::string interleaving_json(const Script& script, const SwiftPlay& play,
+std::string interleaving_json(const Script& script, const PlayedOrder& play,
                               const std::vector<std::size_t>& schedule) {
   return json_text(outcome_json(script, play, schedule));
 }

@@ -54,7 +54,7 @@ std::string explore_text(const std::vector<Explored>& explored, bool outcomes);
 std::string explore_json(const std::vector<Explored>& explored,
                          const std::vector<std::vector<std::string>>& interleavings);
 // {"schedule": [...], "results": {...}, "final": {...}, "committed": [...], ...}
-std::string interleaving_json(const Script& script, const SwiftPlay& play,
+std::string interleaving_json(const Script& script, const PlayedOrder& play,
                               const std::vector<std::size_t>& schedule);
 
 }  // namespace isolde::lab

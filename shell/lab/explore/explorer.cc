@@ -40,7 +40,7 @@ struct Node {
 
 class Exploring {
  public:
-  Exploring(const Script& script, const Extent& extent, Cell cell, Player& player,
+  Exploring(const Script& script, const Extent& extent, Cell cell, OrderPlayer& player,
             const ExploreOptions& options)
       : script_(script),
         options_(options),
@@ -248,7 +248,7 @@ class Exploring {
       failure_ = std::move(*failure);
       return std::nullopt;
     }
-    SwiftPlay& play = std::get<SwiftPlay>(finished);
+    PlayedOrder& play = std::get<PlayedOrder>(finished);
     ++result_.executed;
     (play.verdict.serializable ? result_.serializable : result_.non_serializable) += like;
     if (play.blocked) result_.blocked += like;
@@ -273,7 +273,7 @@ class Exploring {
     return std::pair(mark, static_cast<std::uint8_t>(code.value_or(ErrorCode{})));
   }
 
-  static std::optional<ErrorCode> first_abort(const SwiftPlay& play) {
+  static std::optional<ErrorCode> first_abort(const PlayedOrder& play) {
     for (const StepRecord& record : play.steps) {
       for (const CommandRecord& command : record.commands) {
         if (command.outcome.error && ends_transaction(command.outcome.error->code()) &&
@@ -294,7 +294,7 @@ class Exploring {
     return violated;
   }
 
-  std::string what_it_is(const SwiftPlay& play, const std::vector<Phenomenon>& anomalies) const {
+  std::string what_it_is(const PlayedOrder& play, const std::vector<Phenomenon>& anomalies) const {
     std::map<std::string_view, std::string> by_step;
     for (const StepRecord& record : play.steps) {
       Outcome outcome = record.outcome;
@@ -316,7 +316,7 @@ class Exploring {
     return text + (play.verdict.serializable ? 's' : 'n');
   }
 
-  void group(SwiftPlay play, std::uint64_t like, const std::vector<Phenomenon>& anomalies,
+  void group(PlayedOrder play, std::uint64_t like, const std::vector<Phenomenon>& anomalies,
              std::vector<std::size_t> violated) {
     OutcomeGroup& group = result_.outcomes[what_it_is(play, anomalies)];
     const bool first = group.interleavings == 0;
@@ -402,7 +402,7 @@ class Exploring {
 
   const Script& script_;
   const ExploreOptions& options_;
-  Player& player_;
+  OrderPlayer& player_;
   Footprints footprints_;
   Orders orders_;
   Exploration result_;
@@ -465,7 +465,7 @@ std::uint64_t Exploration::count(const std::string& name) const {
 }
 
 std::variant<Exploration, PlayFailure> explore(const Script& script, const Extent& extent,
-                                               Cell cell, Player& player,
+                                               Cell cell, OrderPlayer& player,
                                                const ExploreOptions& options) {
   return Exploring(script, extent, cell, player, options).run();
 }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "lab/explore/footprint.h"
-#include "lab/play/player.h"
+#include "lab/play/order_player.h"
 #include "lab/script/cell.h"
 #include "lab/script/phenomenon.h"
 #include "lab/script/script.h"
@@ -40,13 +40,13 @@ struct ExploreOptions {
   // Called now and then with the runs made so far; false: stop, and keep what there is.
   std::function<bool(std::uint64_t)> go_on = {};
   // Called for each run, in the order of the exploration, with its slots (sessions).
-  std::function<void(const SwiftPlay&, const std::vector<std::size_t>&)> on_run = {};
+  std::function<void(const PlayedOrder&, const std::vector<std::size_t>&)> on_run = {};
 };
 
 // Interleavings with equal outcomes: all steps, the final state, the ends of all transactions, the
 // judgement.
 struct OutcomeGroup {
-  SwiftPlay play;                      // one of them, its history left out
+  PlayedOrder play;                    // one of them, its history left out
   std::vector<std::size_t> schedule;   // and its steps, of all that were run the least restless
   std::uint64_t interleavings = 0;     // all of them
   std::vector<std::string> committed;  // sessions
@@ -97,7 +97,7 @@ struct Exploration {
 
 // A failure: setup failed, or the database did.
 std::variant<Exploration, PlayFailure> explore(const Script& script, const Extent& extent,
-                                               Cell cell, Player& player,
+                                               Cell cell, OrderPlayer& player,
                                                const ExploreOptions& options);
 
 }  // namespace isolde::lab

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/play/player.h"
+#include "lab/play/order_player.h"
 #include "lab/script/cell.h"
 #include "lab/script/script.h"
 

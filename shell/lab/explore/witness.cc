@@ -20,7 +20,7 @@ constexpr std::size_t most_candidates = 12;
 constexpr std::uint64_t most_runs_for_order = 2'000;
 
 using Steps = std::vector<std::size_t>;
-using Shows = std::function<bool(const SwiftPlay&)>;
+using Shows = std::function<bool(const PlayedOrder&)>;
 
 std::size_t switches(const Script& script, const Steps& steps) {
   std::size_t count = 0;
@@ -53,7 +53,7 @@ std::string spelled_script(const Script& script, const Steps& steps) {
 
 class Search {
  public:
-  Search(const Exploration& exploration, Player& player, Shows shows)
+  Search(const Exploration& exploration, OrderPlayer& player, Shows shows)
       : exploration_(exploration), player_(player), shows_(std::move(shows)) {}
 
   // A script with one schedule that shows it; nothing if `steps` do not by themselves.
@@ -73,7 +73,7 @@ class Search {
     if (!parsed.script) return std::nullopt;
     auto played =
         player_.play(*parsed.script, exploration_.cell, parsed.script->schedules.front().steps);
-    const auto* play = std::get_if<SwiftPlay>(&played);
+    const auto* play = std::get_if<PlayedOrder>(&played);
     if (play == nullptr || !play->never_played.empty() || !shows_(*play)) return std::nullopt;
     return std::move(parsed.script);
   }
@@ -106,7 +106,7 @@ class Search {
     ExploreOptions options;
     options.most_runs = most_runs_for_order;
     Steps& best = script.schedules.front().steps;
-    options.on_run = [&](const SwiftPlay& play, const Steps& slots) {
+    options.on_run = [&](const PlayedOrder& play, const Steps& slots) {
       if (!shows_(play)) return;
       std::vector<Steps> lanes = extents(script).front().steps;
       std::vector<std::size_t> next(lanes.size(), 0);
@@ -120,12 +120,12 @@ class Search {
   }
 
   const Exploration& exploration_;
-  Player& player_;
+  OrderPlayer& player_;
   Shows shows_;
 };
 
 // The shortest script for what these groups have in common.
-std::optional<Script> shortest_of(const Exploration& exploration, Player& player,
+std::optional<Script> shortest_of(const Exploration& exploration, OrderPlayer& player,
                                   std::vector<const OutcomeGroup*> groups, const Shows& shows) {
   const Script& script = *exploration.script;
   const auto calmer = [&](const OutcomeGroup* a, const OutcomeGroup* b) {
@@ -174,7 +174,7 @@ bool holds(const std::vector<Phenomenon>& list, Phenomenon phenomenon) {
 
 }  // namespace
 
-std::vector<Witness> witnesses(const Exploration& exploration, Player& player) {
+std::vector<Witness> witnesses(const Exploration& exploration, OrderPlayer& player) {
   std::vector<Witness> found;
   for (const auto& [phenomenon, interleavings] : exploration.anomalies) {
     std::vector<const OutcomeGroup*> groups;
@@ -182,7 +182,7 @@ std::vector<Witness> witnesses(const Exploration& exploration, Player& player) {
       if (holds(group.anomalies, phenomenon)) groups.push_back(&group);
     }
     const auto script = shortest_of(exploration, player, std::move(groups),
-                                    [sought = phenomenon](const SwiftPlay& play) {
+                                    [sought = phenomenon](const PlayedOrder& play) {
                                       return holds(play.verdict.phenomena(), sought);
                                     });
     if (!script) continue;
@@ -202,7 +202,7 @@ std::vector<Witness> witnesses(const Exploration& exploration, Player& player) {
     }
     if (groups.empty()) continue;
     const auto script =
-        shortest_of(exploration, player, std::move(groups), [&](const SwiftPlay& play) {
+        shortest_of(exploration, player, std::move(groups), [&](const PlayedOrder& play) {
           const auto held = invariant.predicate.holds(play.state);
           return held && !*held;
         });

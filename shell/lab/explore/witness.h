@@ -19,6 +19,6 @@ struct Witness {
 // One for each anomaly and for each violated invariant. None of its steps can be left out, and of
 // the orders that show it, it has one with the fewest changes of session. Each was played: it shows
 // what it says. Precondition: the player is free.
-std::vector<Witness> witnesses(const Exploration& exploration, Player& player);
+std::vector<Witness> witnesses(const Exploration& exploration, OrderPlayer& player);
 
 }  // namespace isolde::lab

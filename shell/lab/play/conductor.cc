@@ -25,16 +25,16 @@ bool has_holds(const Script& script) {
 
 }  // namespace
 
-Conductor::Conductor(Stage& stage)
-    : stage_(stage), turns_(std::make_shared<Turns>(names_of(stage.script))) {
-  stage_.turns = turns_.get();
+Conductor::Conductor(SessionContext& stage)
+    : context_(stage), turns_(std::make_shared<ThreadTurns>(names_of(stage.script))) {
+  context_.turns = turns_.get();
   for (const SessionDefinition& session : stage.script.sessions) {
-    sessions_.emplace_back(session.name, stage_);
+    sessions_.emplace_back(session.name, context_);
   }
   in_progress_.resize(sessions_.size());
-  stage_.playground.database().add_observer(turns_);
+  context_.playground.database().add_observer(turns_);
   if (has_inner_places() && has_holds(stage.script)) {
-    places_ = std::make_unique<InnerPlaces>(&Turns::reached);
+    places_ = std::make_unique<InnerPlaces>(&ThreadTurns::reached);
     turns_->allow_holds(true);
   }
 }
@@ -42,14 +42,14 @@ Conductor::Conductor(Stage& stage)
 Conductor::~Conductor() {
   clear();
   places_.reset();
-  stage_.playground.database().remove_observer(turns_);
-  stage_.turns = nullptr;
+  context_.playground.database().remove_observer(turns_);
+  context_.turns = nullptr;
 }
 
 bool Conductor::play(const Schedule& schedule, const std::function<bool()>& stop) {
   for (const std::size_t index : schedule.steps) {
     if (stop && stop()) return false;
-    const Step& step = stage_.script.steps[index];
+    const Step& step = context_.script.steps[index];
     scheduled_ = &step;
     if (can_play(step)) {
       start(step);
@@ -95,7 +95,7 @@ void Conductor::start(const Step& step) {
 
 // What has come of the turn that a session had.
 void Conductor::follow(std::size_t session) {
-  if (turns_->state(session) == Turns::State::idle) {
+  if (turns_->state(session) == ThreadTurns::State::idle) {
     finish_step(session);
   } else if (!turns_->waited_for(session)) {
     announce_blocked(session);
@@ -160,7 +160,7 @@ void Conductor::settle() {
 bool Conductor::end_a_wait() {
   for (std::size_t session = 0; session < sessions_.size(); ++session) {
     const auto other = turns_->waited_for(session);
-    if (!other || turns_->state(*other) != Turns::State::idle) continue;
+    if (!other || turns_->state(*other) != ThreadTurns::State::idle) continue;
     turns_->end_wait(session);
     return true;
   }
@@ -186,7 +186,7 @@ void Conductor::let_go(const std::optional<std::string>& step) {
 
 bool Conductor::clock_can_wake() const {
   for (std::size_t session = 0; session < sessions_.size(); ++session) {
-    if (turns_->state(session) == Turns::State::blocked && !turns_->waited_for(session) &&
+    if (turns_->state(session) == ThreadTurns::State::blocked && !turns_->waited_for(session) &&
         !turns_->is_held(session) && sessions_[session].has_timeout()) {
       return true;
     }
@@ -226,22 +226,22 @@ void Conductor::clear() {
   for (;;) {
     for (std::size_t session = 0; session < sessions_.size(); ++session) {
       if (turns_->waited_for(session)) turns_->end_wait(session);
-      if (turns_->state(session) == Turns::State::idle) sessions_[session].finish();
+      if (turns_->state(session) == ThreadTurns::State::idle) sessions_[session].finish();
     }
     while (const auto woken = turns_->next_woken()) turns_->resume(*woken);
     std::size_t waiting = 0;
     std::size_t open = 0;
     for (std::size_t session = 0; session < sessions_.size(); ++session) {
-      const bool idle = turns_->state(session) == Turns::State::idle;
+      const bool idle = turns_->state(session) == ThreadTurns::State::idle;
       waiting += idle ? 0 : 1;
       open += idle && sessions_[session].in_transaction() ? 1 : 0;
     }
     if (waiting == 0) break;
     if (open != 0) continue;
     // They wait for each other: a deadlock that the engine has not seen.
-    const LockState locks = stage_.playground.database().locks();
+    const LockState locks = context_.playground.database().locks();
     if (!clock_can_wake() && !locks.awaited.empty()) {
-      stage_.playground.database().cancel(locks.awaited.front().waiter.id);
+      context_.playground.database().cancel(locks.awaited.front().waiter.id);
     } else {
       turns_->await_wake();
     }

@@ -14,7 +14,7 @@
 #include "isolde/error.h"
 #include "lab/play/inner_places.h"
 #include "lab/play/session.h"
-#include "lab/play/turns.h"
+#include "lab/play/thread_turns.h"
 #include "lab/script/predicate.h"
 #include "lab/script/script.h"
 
@@ -46,7 +46,7 @@ struct PlayEvent {
 class Conductor {
  public:
   // `stage` must outlive it.
-  explicit Conductor(Stage& stage);
+  explicit Conductor(SessionContext& stage);
   Conductor(const Conductor&) = delete;
   Conductor& operator=(const Conductor&) = delete;
   ~Conductor();
@@ -86,9 +86,9 @@ class Conductor {
   bool clock_can_wake() const;
   bool is_waiting_silently() const;
 
-  Stage& stage_;
+  SessionContext& context_;
   std::unique_ptr<InnerPlaces> places_;  // if a step of the script stops at one
-  std::shared_ptr<Turns> turns_;
+  std::shared_ptr<ThreadTurns> turns_;
   std::deque<Session> sessions_;                      // as declared; a deque, for they do not move
   std::deque<StepRecord> records_;                    // the sessions write into them
   std::vector<std::optional<Progress>> in_progress_;  // by session

@@ -12,14 +12,14 @@
 
 #include "isolde/observer.h"
 #include "lab/play/fiber.h"
-#include "lab/play/session_turns.h"
+#include "lab/play/turns.h"
 
 namespace isolde::lab {
 
-// As Turns, whose rules T1 to T4 hold here as well, for plays that come by the ten thousand: a turn
-// is a call, not a wake-up of another thread. An operation that has to wait for a lock gives the
-// thread away inside on_sleep, when the engine is ready to be called by others, and comes back to
-// find that its wait has ended.
+// As ThreadTurns, whose rules T1 to T4 hold here as well, for plays that come by the ten thousand:
+// a turn is a call, not a wake-up of another thread. An operation that has to wait for a lock gives
+// the thread away inside on_sleep, when the engine is ready to be called by others, and comes back
+// to find that its wait has ended.
 //
 //        run()            on_block            on_wake            resume()
 //   idle ─────► running ──────────► blocked ──────────► woken ──────────► running ─► idle
@@ -29,7 +29,7 @@ namespace isolde::lab {
 //
 // Thread safety: none. Everything, the callbacks included, happens in the thread that conducts;
 // transactions of other threads may be observed only if they never wait.
-class FiberTurns final : public Observer, public SessionTurns {
+class FiberTurns final : public Observer, public Turns {
  public:
   using SessionId = std::size_t;
   enum class State : std::uint8_t { idle, running, blocked, woken };

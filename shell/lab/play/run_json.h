@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/play/runner.h"
+#include "lab/play/play.h"
 
 namespace isolde::lab {
 

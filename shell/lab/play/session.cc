@@ -77,7 +77,7 @@ struct Gathering {
 void Session::play(const Step& step, StepRecord& record) {
   record.step = &step;
   record.outcome = Outcome::skip();
-  stage_.bindings.erase(step.name);
+  context_.bindings.erase(step.name);
   since_begin_.push_back({&step, 0, step.commands.size()});
   for (std::size_t i = 0; i < step.commands.size() && !stopped_; ++i) {
     const Command& command = step.commands[i];
@@ -109,8 +109,8 @@ bool Session::play_command(const Step& step, const Command& command, StepRecord&
   record.outcome.skipped = false;
   if (!std::holds_alternative<std::monostate>(outcome.value)) {
     // At once: the commands of a step may refer to what it returned itself.
-    stage_.bindings[step.name] = outcome.value;
-    stage_.bindings[record.step->name] = outcome.value;
+    context_.bindings[step.name] = outcome.value;
+    context_.bindings[record.step->name] = outcome.value;
     record.outcome.value = std::move(outcome.value);
   }
   return true;
@@ -121,7 +121,7 @@ bool Session::play_command(const Step& step, const Command& command, StepRecord&
 bool Session::play_again(StepRecord& record) {
   const std::vector<Stretch> stretches = since_begin_;
   for (const Stretch& stretch : stretches) {
-    stage_.bindings.erase(stretch.step->name);
+    context_.bindings.erase(stretch.step->name);
     for (std::size_t i = stretch.from; i < stretch.to && !stopped_; ++i) {
       if (play_command(*stretch.step, stretch.step->commands[i], record)) continue;
       if (aborted_) return false;
@@ -151,11 +151,11 @@ void Session::forget_transaction() {
 }
 
 Result<bool> Session::holds(const Command::Condition& condition) const {
-  auto left = evaluate_optional(condition.left, stage_.bindings);
+  auto left = evaluate_optional(condition.left, context_.bindings);
   if (!left) return left.error();
   std::optional<std::string> right;
   if (condition.right) {
-    auto value = evaluate_optional(*condition.right, stage_.bindings);
+    auto value = evaluate_optional(*condition.right, context_.bindings);
     if (!value) return value.error();
     right = *value;
   }
@@ -176,8 +176,8 @@ Outcome Session::execute(const Command& command) {
   if (!*wanted) return Outcome::skip();
   Outcome outcome =
       std::visit([&](const auto& action) { return run(command, action); }, command.action);
-  if (outcome.error) outcome.error = stage_.playground.told(*outcome.error);
-  if (stage_.turns != nullptr) stage_.turns->pause();
+  if (outcome.error) outcome.error = context_.playground.told(*outcome.error);
+  if (context_.turns != nullptr) context_.turns->pause();
   note_end(outcome);
   return outcome;
 }
@@ -206,7 +206,7 @@ Outcome Session::run(const Command&, const BeginCommand& begin) {
     return invalid(
         fmt::format("session {} has a transaction open; commit or roll it back first", name_));
   }
-  auto txn = stage_.playground.database().begin(options(begin));
+  auto txn = context_.playground.database().begin(options(begin));
   if (!txn) return Outcome::failed(txn.error());
   txn_.emplace(std::move(*txn));
   timeout_ = begin.timeout;
@@ -216,8 +216,8 @@ Outcome Session::run(const Command&, const BeginCommand& begin) {
 
 TransactionOptions Session::options(const BeginCommand& begin) const {
   TransactionOptions options;
-  options.isolation = begin.level.value_or(stage_.cell.level);
-  options.locking = begin.locking.value_or(stage_.cell.locking);
+  options.isolation = begin.level.value_or(context_.cell.level);
+  options.locking = begin.locking.value_or(context_.cell.locking);
   options.read_only = begin.read_only;
   options.priority = begin.priority;
   options.label = name_;
@@ -284,8 +284,8 @@ Result<Savepoint> Session::find_savepoint(const std::string& name) const {
 }
 
 Result<Keyspace> Session::keyspace_of(const Command& command) const {
-  return stage_.playground.find(command.keyspace ? std::string_view(*command.keyspace)
-                                                 : default_keyspace_name);
+  return context_.playground.find(command.keyspace ? std::string_view(*command.keyspace)
+                                                   : default_keyspace_name);
 }
 
 Outcome Session::run(const Command& command, const OpenCommand& open) {
@@ -295,7 +295,7 @@ Outcome Session::run(const Command& command, const OpenCommand& open) {
   }
   auto keyspace = keyspace_of(command);
   if (!keyspace) return Outcome::failed(keyspace.error());
-  auto range = evaluate(open.scan.range, stage_.bindings);
+  auto range = evaluate(open.scan.range, context_.bindings);
   if (!range) return Outcome::failed(range.error());
   auto wanted = wanted_by(open.scan);
   if (!wanted) return Outcome::failed(wanted.error());
@@ -331,11 +331,11 @@ Outcome Session::run(const Command&, const CloseCommand& close) {
 }
 
 Outcome Session::run(const Command&, const WaitCommand& wait) {
-  const auto& sessions = stage_.script.sessions;
+  const auto& sessions = context_.script.sessions;
   const auto other = std::find_if(sessions.begin(), sessions.end(), [&](const auto& session) {
     return session.name == wait.session;
   });
-  stage_.turns->wait_for(static_cast<std::size_t>(other - sessions.begin()));
+  context_.turns->wait_for(static_cast<std::size_t>(other - sessions.begin()));
   return Outcome::of({});
 }
 
@@ -343,18 +343,18 @@ Outcome Session::run(const Command&, const WaitCommand& wait) {
 Outcome Session::run(const Command&, const RetryCommand&) { return Outcome::skip(); }
 
 Outcome Session::run(const Command&, const KeyspaceCommand& keyspace) {
-  return outcome_of(stage_.playground.create(keyspace.keyspace));
+  return outcome_of(context_.playground.create(keyspace.keyspace));
 }
 
 Outcome Session::run(const Command&, const CheckpointCommand&) {
-  Database& database = stage_.playground.database();
+  Database& database = context_.playground.database();
   auto done = database.checkpoint();
   if (done) database.reclaim();
   return outcome_of(done);
 }
 
 Outcome Session::run(const Command&, const FailCommand&) {
-  Database& database = stage_.playground.database();
+  Database& database = context_.playground.database();
   if (database.options().durability.kind == Durability::Kind::none) {
     return invalid("this database makes no syncs, so none can fail");
   }
@@ -363,7 +363,8 @@ Outcome Session::run(const Command&, const FailCommand&) {
 }
 
 Outcome Session::run(const Command&, const HoldCommand& hold) {
-  if (stage_.turns != nullptr && stage_.turns->hold(hold.place, hold.step)) return Outcome::of({});
+  if (context_.turns != nullptr && context_.turns->hold(hold.place, hold.step))
+    return Outcome::of({});
   return invalid(
       "hold is for the schedules of scripts, in a build with yield points (the presets dev and "
       "faults)");
@@ -382,7 +383,7 @@ Outcome Session::run(const Command& command, const KeyCommand& key_command) {
     }
     return outcome;
   }
-  auto txn = stage_.playground.database().begin(options({}));
+  auto txn = context_.playground.database().begin(options({}));
   if (!txn) return Outcome::failed(txn.error());
   Outcome outcome = apply(*txn, *keyspace, key_command);
   if (outcome.error) return outcome;
@@ -392,7 +393,7 @@ Outcome Session::run(const Command& command, const KeyCommand& key_command) {
 }
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const GetCommand& get) const {
-  auto key = evaluate(get.key, stage_.bindings);
+  auto key = evaluate(get.key, context_.bindings);
   if (!key) return Outcome::failed(key.error());
   auto found = get.mode == ReadMode::plain ? txn.get(keyspace, *key)
                : get.mode == ReadMode::for_update
@@ -403,9 +404,9 @@ Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const GetComm
 }
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const PutCommand& put) const {
-  auto key = evaluate(put.key, stage_.bindings);
+  auto key = evaluate(put.key, context_.bindings);
   if (!key) return Outcome::failed(key.error());
-  auto value = evaluate(put.value, stage_.bindings);
+  auto value = evaluate(put.value, context_.bindings);
   if (!value) return Outcome::failed(value.error());
   return outcome_of(put.insert ? txn.insert(keyspace, *key, *value)
                                : txn.put(keyspace, *key, *value));
@@ -413,15 +414,15 @@ Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const PutComm
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace,
                        const EraseCommand& erase) const {
-  auto key = evaluate(erase.key, stage_.bindings);
+  auto key = evaluate(erase.key, context_.bindings);
   if (!key) return Outcome::failed(key.error());
   return outcome_of(txn.erase(keyspace, *key));
 }
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const AddCommand& add) const {
-  auto key = evaluate(add.key, stage_.bindings);
+  auto key = evaluate(add.key, context_.bindings);
   if (!key) return Outcome::failed(key.error());
-  auto text = evaluate(add.delta, stage_.bindings);
+  auto text = evaluate(add.delta, context_.bindings);
   if (!text) return Outcome::failed(text.error());
   const auto delta = to_integer(*text);
   if (!delta) return invalid(fmt::format("add takes an integer, not {}", spelled_short(*text)));
@@ -432,18 +433,18 @@ Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const AddComm
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace,
                        const CompareAndSetCommand& cas) const {
-  auto key = evaluate(cas.key, stage_.bindings);
+  auto key = evaluate(cas.key, context_.bindings);
   if (!key) return Outcome::failed(key.error());
-  auto expected = evaluate(cas.expected, stage_.bindings);
+  auto expected = evaluate(cas.expected, context_.bindings);
   if (!expected) return Outcome::failed(expected.error());
-  auto value = evaluate(cas.value, stage_.bindings);
+  auto value = evaluate(cas.value, context_.bindings);
   if (!value) return Outcome::failed(value.error());
   return outcome_of(txn.compare_and_set(keyspace, *key, *expected, *value));
 }
 
 Result<std::optional<std::string>> Session::wanted_by(const ScanCommand& scan) const {
   if (!scan.where) return std::optional<std::string>();
-  auto wanted = evaluate(scan.where->operand, stage_.bindings);
+  auto wanted = evaluate(scan.where->operand, context_.bindings);
   if (!wanted) return wanted.error();
   return std::optional<std::string>(*wanted);
 }
@@ -472,11 +473,11 @@ Result<void> Session::step_through(
 }
 
 Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const ScanCommand& scan) const {
-  auto range = evaluate(scan.range, stage_.bindings);
+  auto range = evaluate(scan.range, context_.bindings);
   if (!range) return Outcome::failed(range.error());
   auto wanted = wanted_by(scan);
   if (!wanted) return Outcome::failed(wanted.error());
-  Gathering gathering{scan, *wanted, stage_.interrupted, {}, 0, 0, std::nullopt};
+  Gathering gathering{scan, *wanted, context_.interrupted, {}, 0, 0, std::nullopt};
   const auto visit = [&gathering](std::string_view key, std::string_view value) -> bool {
     return gathering(key, value);
   };

@@ -11,7 +11,7 @@
 
 #include "isolde/transaction.h"
 #include "lab/play/playground.h"
-#include "lab/play/session_turns.h"
+#include "lab/play/turns.h"
 #include "lab/script/cell.h"
 #include "lab/script/outcome.h"
 #include "lab/script/predicate.h"
@@ -36,12 +36,12 @@ struct StepRecord {
 };
 
 // What the sessions of a play share.
-struct Stage {
+struct SessionContext {
   const Script& script;
   Playground& playground;
   Cell cell;
   Bindings bindings;
-  SessionTurns* turns = nullptr;  // nothing: alone, as setup is
+  Turns* turns = nullptr;  // nothing: alone, as setup is
   // Whether what a session is at shall end at once; asked from its thread. Nothing: never.
   std::function<bool()> interrupted = {};
 };
@@ -51,11 +51,11 @@ struct Stage {
 // Outside a transaction each command commits by itself. After an abort nothing does, until `begin`,
 // `rollback` or `retry`: a script must not go on as if its transaction were still there.
 //
-// Not thread-safe: it runs in its own thread, while it has the turn (see Turns). The stage must
-// outlive it; destruction rolls back.
+// Not thread-safe: it runs in its own thread, while it has the turn (see ThreadTurns). The stage
+// must outlive it; destruction rolls back.
 class Session {
  public:
-  Session(std::string name, Stage& stage) : name_(std::move(name)), stage_(stage) {}
+  Session(std::string name, SessionContext& stage) : name_(std::move(name)), context_(stage) {}
 
   const std::string& name() const noexcept { return name_; }
 
@@ -137,7 +137,7 @@ class Session {
   void note_end(const Outcome& outcome);
 
   std::string name_;
-  Stage& stage_;
+  SessionContext& context_;
   std::optional<Transaction> txn_;
   std::map<std::string, OpenCursor> cursors_;         // of txn_: they go first
   std::optional<std::chrono::milliseconds> timeout_;  // of txn_

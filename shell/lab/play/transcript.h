@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lab/play/play.h"
 #include "lab/play/playground.h"
-#include "lab/play/runner.h"
 
 namespace isolde::lab {
 

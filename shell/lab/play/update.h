@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/play/runner.h"
+#include "lab/play/play.h"
 #include "lab/script/script.h"
 
 namespace isolde::lab {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "lab/stress/history_draft.h"
+#include "lab/stress/draft_of_history.h"
 
 namespace isolde::lab {
 namespace {

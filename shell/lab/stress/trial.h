@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lab/play/play.h"
 #include "lab/play/playground.h"
-#include "lab/play/runner.h"
 #include "lab/script/phenomenon.h"
 #include "lab/stress/draft.h"
 

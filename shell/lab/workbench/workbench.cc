@@ -18,8 +18,8 @@ namespace {
 using Reply = Workbench::Reply;
 using Paint = Screen::Paint;
 
-// Tells the host when a session was woken. It is added behind Turns, which knows of the wake by
-// then.
+// Tells the host when a session was woken. It is added behind ThreadTurns, which knows of the wake
+// by then.
 class Bell final : public Observer {
  public:
   explicit Bell(Host& host) : host_(host) {}
@@ -43,11 +43,11 @@ Workbench::Workbench(Setting setting, ScreenStyle style, Host& host)
       screen_(style),
       host_(host),
       script_{Source("", ""), {}, {}, {}, {}, {}, {}, {}},
-      stage_{script_, playground_, setting_.cell, {}, nullptr},
-      turns_(std::make_shared<Turns>()),
+      context_{script_, playground_, setting_.cell, {}, nullptr},
+      turns_(std::make_shared<ThreadTurns>()),
       bell_(std::make_shared<Bell>(host)) {
-  stage_.turns = turns_.get();
-  stage_.interrupted = [&host] { return host.interrupted(); };
+  context_.turns = turns_.get();
+  context_.interrupted = [&host] { return host.interrupted(); };
 }
 
 Workbench::~Workbench() {
@@ -75,21 +75,21 @@ Result<void> Workbench::attach() {
   // The sessions remember steps of theirs, for retry.
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
     if (!seats_[seat].session) continue;
-    seats_[seat].session = std::make_unique<Session>(label_of(seat), stage_);
+    seats_[seat].session = std::make_unique<Session>(label_of(seat), context_);
     seats_[seat].steps = 0;
   }
   typed_.clear();
   step_names_.clear();
   abort_.reset();
-  stage_.bindings.clear();
+  context_.bindings.clear();
   log_ = std::make_shared<SessionLog>([this](std::string_view session) -> std::string {
     const auto seat = find_seat(session);
     if (!seat || seats_[*seat].at == nullptr) return {};
     const Command* command = seats_[*seat].at->record.current;
     return command == nullptr ? std::string() : command->text;
   });
-  // In this order: by the time that Turns says that somebody is blocked, the log knows of what; and
-  // by the time that the bell rings, Turns knows who was woken.
+  // In this order: by the time that ThreadTurns says that somebody is blocked, the log knows of
+  // what; and by the time that the bell rings, ThreadTurns knows who was woken.
   playground_.database().add_observer(log_);
   playground_.database().add_observer(turns_);
   playground_.database().add_observer(bell_);
@@ -150,7 +150,7 @@ std::size_t Workbench::seat_for(const std::string& name) {
     script_.sessions.push_back({name, {}});
     seats_.emplace_back();
   }
-  seats_[seat].session = std::make_unique<Session>(name, stage_);
+  seats_[seat].session = std::make_unique<Session>(name, context_);
   seats_[seat].cell = setting_.cell;
   return seat;
 }
@@ -221,7 +221,7 @@ Reply Workbench::play(std::size_t seat, TypedLine line) {
   typed.began = Clock::now();
   seats_[seat].at = &typed;
   current_ = &typed.step;
-  stage_.cell = typed.cell;
+  context_.cell = typed.cell;
   Session& session = *seats_[seat].session;
   turns_->run(seat, [&session, &typed] { session.play(typed.step, typed.record); });
   follow(seat);
@@ -233,7 +233,7 @@ Reply Workbench::play(std::size_t seat, TypedLine line) {
 // What has come of the turn that a session had.
 void Workbench::follow(std::size_t seat) {
   TypedStep& typed = *seats_[seat].at;
-  if (turns_->state(seat) != Turns::State::idle) {
+  if (turns_->state(seat) != ThreadTurns::State::idle) {
     show_block(seat);
     return;
   }
@@ -330,7 +330,7 @@ void Workbench::settle() {
 void Workbench::settle_now() {
   do {
     while (const auto woken = turns_->next_woken()) {
-      stage_.cell = seats_[*woken].cell;
+      context_.cell = seats_[*woken].cell;
       turns_->resume(*woken);
       follow(*woken);
     }
@@ -340,7 +340,7 @@ void Workbench::settle_now() {
 bool Workbench::end_a_wait() {
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
     const auto other = turns_->waited_for(seat);
-    if (!other || turns_->state(*other) != Turns::State::idle) continue;
+    if (!other || turns_->state(*other) != ThreadTurns::State::idle) continue;
     turns_->end_wait(seat);
     return true;
   }
@@ -350,7 +350,7 @@ bool Workbench::end_a_wait() {
 bool Workbench::clock_can_wake() const {
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
     if (seats_[seat].at != nullptr && seats_[seat].session->has_timeout() &&
-        turns_->state(seat) == Turns::State::blocked) {
+        turns_->state(seat) == ThreadTurns::State::blocked) {
       return true;
     }
   }
@@ -396,7 +396,7 @@ void Workbench::rollback_all() {
     while (const auto woken = turns_->next_woken()) turns_->resume(*woken);
     bool waiting = false;
     for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-      waiting = waiting || turns_->state(seat) != Turns::State::idle;
+      waiting = waiting || turns_->state(seat) != ThreadTurns::State::idle;
     }
     if (!waiting) break;
     turns_->await_wake();

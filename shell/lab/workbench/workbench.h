@@ -16,10 +16,10 @@
 
 #include "isolde/database.h"
 #include "lab/play/session.h"
-#include "lab/play/turns.h"
+#include "lab/play/thread_turns.h"
 #include "lab/script/cell.h"
+#include "lab/workbench/direct_playground.h"
 #include "lab/workbench/inside_json.h"
-#include "lab/workbench/open_playground.h"
 #include "lab/workbench/screen.h"
 #include "lab/workbench/session_log.h"
 #include "lab/workbench/shell_command.h"
@@ -46,8 +46,8 @@ class Host {
   virtual Result<void> write(const std::string& file, std::string_view text) = 0;
 };
 
-// Sessions are threads of which one runs at a time, as in a play (see Turns): so an answer is the
-// same each time, and whoever is blocked leaves the prompt free.
+// Sessions are threads of which one runs at a time, as in a play (see ThreadTurns): so an answer is
+// the same each time, and whoever is blocked leaves the prompt free.
 //
 // Not thread-safe: everything is called by the thread that reads the lines.
 class Workbench {
@@ -191,10 +191,10 @@ class Workbench {
   Setting setting_;
   Screen screen_;
   Host& host_;
-  OpenPlayground playground_;
+  DirectPlayground playground_;
   Script script_;  // the sessions' names only
-  Stage stage_;
-  std::shared_ptr<Turns> turns_;
+  SessionContext context_;
+  std::shared_ptr<ThreadTurns> turns_;
   std::shared_ptr<SessionLog> log_;
   std::shared_ptr<Observer> bell_;
   std::deque<Seat> seats_;       // as script_.sessions; a deque, for sessions do not move

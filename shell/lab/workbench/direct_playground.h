@@ -11,7 +11,7 @@ namespace isolde::lab {
 
 // The playground of the interactive shell: one database, opened and closed from outside, whose
 // keyspaces have their own names. Not thread-safe.
-class OpenPlayground final : public Playground {
+class DirectPlayground final : public Playground {
  public:
   Result<void> open(const std::filesystem::path& directory, const Options& options);
   bool is_open() const noexcept { return database_.has_value(); }

@@ -16,7 +16,7 @@ using test::at;
 using test::Played;
 using test::played;
 
-BOOST_AUTO_TEST_SUITE(runner)
+BOOST_AUTO_TEST_SUITE(play_schedule)
 
 BOOST_AUTO_TEST_CASE(every_command_does_what_it_says) {
   const Played run = played(R"(

@@ -1,46 +1,47 @@
-#include "lab/workbench/open_playground.h"
+#include "lab/workbench/direct_playground.h"
 
 #include <limits>
 #include <utility>
 
 namespace isolde::lab {
 
-Result<void> OpenPlayground::open(const std::filesystem::path& directory, const Options& options) {
+Result<void> DirectPlayground::open(const std::filesystem::path& directory,
+                                    const Options& options) {
   auto opened = Database::open(directory, options);
   if (!opened) return opened.error();
   database_ = std::move(*opened);
   return {};
 }
 
-Result<void> OpenPlayground::close() {
+Result<void> DirectPlayground::close() {
   if (!database_) return {};
   auto closed = database_->close();
   database_.reset();
   return closed;
 }
 
-void OpenPlayground::abandon() noexcept {
+void DirectPlayground::abandon() noexcept {
   if (!database_) return;
   database_->abandon();
   database_.reset();
 }
 
-Result<Keyspace> OpenPlayground::find(std::string_view name) {
+Result<Keyspace> DirectPlayground::find(std::string_view name) {
   return database_->find_keyspace(name);
 }
 
-Result<void> OpenPlayground::create(std::string_view name) {
+Result<void> DirectPlayground::create(std::string_view name) {
   auto created = database_->keyspace(name);
   return created ? Result<void>() : Result<void>(created.error());
 }
 
-Result<State> OpenPlayground::state() {
+Result<State> DirectPlayground::state() {
   auto all = state_up_to(std::numeric_limits<std::size_t>::max());
   if (!all) return all.error();
   return std::move(**all);
 }
 
-Result<std::optional<State>> OpenPlayground::state_up_to(std::size_t records) {
+Result<std::optional<State>> DirectPlayground::state_up_to(std::size_t records) {
   State state;
   auto txn = database_->begin({.isolation = Isolation::repeatable_read, .read_only = true});
   if (!txn) return txn.error();

@@ -1,4 +1,4 @@
-#include "lab/play/runner.h"
+#include "lab/play/play.h"
 
 #include <fmt/format.h>
 
@@ -45,13 +45,13 @@ std::vector<std::string> waits_in_a_circle(const LockState& locks) {
 }
 
 // Plays one schedule and judges it; every part of it that can fail says so by a PlayFailure.
-class Runner {
+class Playing {
  public:
-  Runner(const Script& script, std::size_t schedule, Cell cell, Playground& playground)
+  Playing(const Script& script, std::size_t schedule, Cell cell, Playground& playground)
       : script_(script),
         schedule_(script.schedules[schedule]),
         playground_(playground),
-        stage_{script, playground, cell, {}, nullptr} {
+        context_{script, playground, cell, {}, nullptr} {
     play_.script = &script;
     play_.schedule = schedule;
     play_.cell = cell;
@@ -76,7 +76,7 @@ class Runner {
   }
 
   std::optional<PlayFailure> play_setup() {
-    Session session("setup", stage_);
+    Session session("setup", context_);
     for (const Command& command : script_.setup) {
       Outcome outcome = session.execute(command);
       const auto* put = std::get_if<PutCommand>(&command.action);
@@ -89,7 +89,7 @@ class Runner {
   }
 
   std::optional<PlayFailure> play_steps(const std::function<bool()>& stop) {
-    Conductor conductor(stage_);
+    Conductor conductor(context_);
     if (!conductor.play(schedule_, stop)) {
       return PlayFailure{std::nullopt, Error(ErrorCode::cancelled, "interrupted")};
     }
@@ -148,7 +148,7 @@ class Runner {
       if (!expectation.cells.contains(play_.cell)) continue;
       play_.checks.push_back({expectation.place, "step " + record.step->name,
                               expectation.outcome.text, to_script(record.outcome),
-                              matches(expectation.outcome, record.outcome, stage_.bindings)});
+                              matches(expectation.outcome, record.outcome, context_.bindings)});
     }
   }
 
@@ -182,14 +182,14 @@ class Runner {
 
   void check_final_item(const FinalExpectation::Item& item, State& unnamed,
                         std::vector<std::string>& differences) {
-    auto key = evaluate(item.key, stage_.bindings);
+    auto key = evaluate(item.key, context_.bindings);
     if (!key) {
       differences.push_back(fmt::format("({})", key.error().message()));
       return;
     }
     std::optional<std::string> wanted;
     if (item.value) {
-      auto value = evaluate(*item.value, stage_.bindings);
+      auto value = evaluate(*item.value, context_.bindings);
       if (!value) {
         differences.push_back(fmt::format("({})", value.error().message()));
         return;
@@ -279,7 +279,7 @@ class Runner {
   const Script& script_;
   const Schedule& schedule_;
   Playground& playground_;
-  Stage stage_;
+  SessionContext context_;
   std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
   Play play_;
 };
@@ -295,7 +295,7 @@ PlayResult play(const Script& script, std::size_t schedule, Cell cell, Playgroun
                 const std::function<bool()>& stop) {
   playground.want_syncs(lets_a_sync_fail(script));
   if (auto fresh = playground.restart(); !fresh) return PlayFailure{std::nullopt, fresh.error()};
-  return Runner(script, schedule, cell, playground).run(stop);
+  return Playing(script, schedule, cell, playground).run(stop);
 }
 
 }  // namespace isolde::lab

@@ -12,7 +12,7 @@
 
 #include "lab/check/checker.h"
 #include "lab/history/history.h"
-#include "lab/play/runner.h"
+#include "lab/play/play.h"
 #include "lab/play/session.h"
 #include "lab/script/cell.h"
 #include "lab/script/script.h"
@@ -20,7 +20,7 @@
 namespace isolde::lab {
 
 // What came of one order of steps. Points into its script, which must outlive it.
-struct SwiftPlay {
+struct PlayedOrder {
   std::deque<StepRecord> steps;  // in the order in which they began
   // Of a blocked session, and never to be played: nothing could wake it.
   std::vector<const Step*> never_played;
@@ -49,18 +49,18 @@ struct SlotPart {
 // Or one step at a time:  start(), then step() while there is one that can be played, then finish()
 //
 // Thread safety: none; and all calls from one thread.
-class Player {
+class OrderPlayer {
  public:
   // Errors: those of Database::open, and io_error (no temporary directory).
-  static Result<std::unique_ptr<Player>> open();
-  Player(const Player&) = delete;
-  Player& operator=(const Player&) = delete;
-  ~Player();
+  static Result<std::unique_ptr<OrderPlayer>> open();
+  OrderPlayer(const OrderPlayer&) = delete;
+  OrderPlayer& operator=(const OrderPlayer&) = delete;
+  ~OrderPlayer();
 
   // Plays the steps (indices into Script::steps) in this order, as `isolde run` does: a step of a
   // blocked session is deferred. A failure: setup failed, or the database did.
-  std::variant<SwiftPlay, PlayFailure> play(const Script& script, Cell cell,
-                                            const std::vector<std::size_t>& steps);
+  std::variant<PlayedOrder, PlayFailure> play(const Script& script, Cell cell,
+                                              const std::vector<std::size_t>& steps);
 
   // Erases, and plays setup. `script` must live until finish() has returned.
   std::optional<PlayFailure> start(const Script& script, Cell cell);
@@ -77,13 +77,13 @@ class Player {
   bool has_blocked() const;
 
   // Judges the play and ends what is still open.
-  std::variant<SwiftPlay, PlayFailure> finish();
+  std::variant<PlayedOrder, PlayFailure> finish();
   // The same without asking for a judgement: the play is given up.
   void abandon();
 
  private:
   class Stagehand;
-  explicit Player(std::unique_ptr<Stagehand> stagehand);
+  explicit OrderPlayer(std::unique_ptr<Stagehand> stagehand);
   std::unique_ptr<Stagehand> stagehand_;
 };
 

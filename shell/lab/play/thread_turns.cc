@@ -1,4 +1,4 @@
-#include "lab/play/turns.h"
+#include "lab/play/thread_turns.h"
 
 #include <algorithm>
 #include <chrono>
@@ -9,8 +9,8 @@ namespace {
 
 // Which session of which play a thread is. Other threads (setup, the conductor) are none.
 struct Self {
-  Turns* turns = nullptr;
-  Turns::SessionId session = 0;
+  ThreadTurns* turns = nullptr;
+  ThreadTurns::SessionId session = 0;
 };
 thread_local Self self;
 
@@ -18,11 +18,11 @@ bool is_blocked_place(std::string_view place) { return place.substr(0, 9) == "bl
 
 }  // namespace
 
-Turns::Turns(std::vector<std::string> names) {
+ThreadTurns::ThreadTurns(std::vector<std::string> names) {
   for (std::string& name : names) add(std::move(name));
 }
 
-Turns::SessionId Turns::add(std::string name) {
+ThreadTurns::SessionId ThreadTurns::add(std::string name) {
   const std::lock_guard lock(mutex_);
   const SessionId session = slots_.size();
   names_.push_back(std::move(name));
@@ -30,7 +30,7 @@ Turns::SessionId Turns::add(std::string name) {
   return session;
 }
 
-Turns::~Turns() {
+ThreadTurns::~ThreadTurns() {
   {
     const std::lock_guard lock(mutex_);
     for (Slot& slot : slots_) {
@@ -41,7 +41,7 @@ Turns::~Turns() {
   for (Slot& slot : slots_) slot.thread.join();
 }
 
-void Turns::work(SessionId session) {
+void ThreadTurns::work(SessionId session) {
   self = {this, session};
   std::unique_lock lock(mutex_);
   Slot& slot = slots_[session];
@@ -58,13 +58,14 @@ void Turns::work(SessionId session) {
   }
 }
 
-Turns::State Turns::until_settled(std::unique_lock<std::mutex>& lock, SessionId session) {
+ThreadTurns::State ThreadTurns::until_settled(std::unique_lock<std::mutex>& lock,
+                                              SessionId session) {
   const Slot& slot = slots_[session];
   settled_.wait(lock, [&] { return slot.state != State::running && victims_.empty(); });
   return slot.state;
 }
 
-Turns::State Turns::run(SessionId session, std::function<void()> job) {
+ThreadTurns::State ThreadTurns::run(SessionId session, std::function<void()> job) {
   std::unique_lock lock(mutex_);
   Slot& slot = slots_[session];
   slot.job = std::move(job);
@@ -73,7 +74,7 @@ Turns::State Turns::run(SessionId session, std::function<void()> job) {
   return until_settled(lock, session);
 }
 
-Turns::State Turns::resume(SessionId session) {
+ThreadTurns::State ThreadTurns::resume(SessionId session) {
   std::unique_lock lock(mutex_);
   Slot& slot = slots_[session];
   if (slot.state != State::woken) return slot.state;
@@ -82,7 +83,7 @@ Turns::State Turns::resume(SessionId session) {
   return until_settled(lock, session);
 }
 
-std::optional<Turns::SessionId> Turns::next_woken() {
+std::optional<ThreadTurns::SessionId> ThreadTurns::next_woken() {
   const std::lock_guard lock(mutex_);
   if (woken_.empty()) return std::nullopt;
   const auto first = std::min_element(woken_.begin(), woken_.end(), [this](auto a, auto b) {
@@ -93,55 +94,55 @@ std::optional<Turns::SessionId> Turns::next_woken() {
   return session;
 }
 
-void Turns::await_wake() {
+void ThreadTurns::await_wake() {
   std::unique_lock lock(mutex_);
   settled_.wait(lock, [this] { return !woken_.empty(); });
 }
 
-Turns::State Turns::state(SessionId session) const {
+ThreadTurns::State ThreadTurns::state(SessionId session) const {
   const std::lock_guard lock(mutex_);
   return slots_[session].state;
 }
 
-std::vector<std::string> Turns::blockers(SessionId session) const {
+std::vector<std::string> ThreadTurns::blockers(SessionId session) const {
   const std::lock_guard lock(mutex_);
   return slots_[session].blockers;
 }
 
-std::optional<Turns::SessionId> Turns::waited_for(SessionId session) const {
+std::optional<ThreadTurns::SessionId> ThreadTurns::waited_for(SessionId session) const {
   const std::lock_guard lock(mutex_);
   return slots_[session].waited_for;
 }
 
-std::optional<DeadlockReport> Turns::take_deadlock(SessionId session) {
+std::optional<DeadlockReport> ThreadTurns::take_deadlock(SessionId session) {
   const std::lock_guard lock(mutex_);
   return std::exchange(slots_[session].deadlock, std::nullopt);
 }
 
-void Turns::block(std::unique_lock<std::mutex>&, SessionId session) {
+void ThreadTurns::block(std::unique_lock<std::mutex>&, SessionId session) {
   slots_[session].state = State::blocked;
   slots_[session].blocked_since = ++blocks_;
   settled_.notify_one();
 }
 
-void Turns::wake(SessionId session) {
+void ThreadTurns::wake(SessionId session) {
   slots_[session].state = State::woken;
   slots_[session].turn.notify_one();
   woken_.push_back(session);
   settled_.notify_one();
 }
 
-void Turns::await_turn(std::unique_lock<std::mutex>& lock, Slot& slot) {
+void ThreadTurns::await_turn(std::unique_lock<std::mutex>& lock, Slot& slot) {
   slot.turn.wait(lock, [&slot] { return slot.state == State::running; });
 }
 
-void Turns::pause() {
+void ThreadTurns::pause() {
   if (self.turns != this) return;
   std::unique_lock lock(mutex_);
   await_turn(lock, slots_[self.session]);
 }
 
-void Turns::wait_for(SessionId other) {
+void ThreadTurns::wait_for(SessionId other) {
   std::unique_lock lock(mutex_);
   Slot& slot = slots_[self.session];
   const State state = slots_[other].state;
@@ -152,20 +153,20 @@ void Turns::wait_for(SessionId other) {
   await_turn(lock, slot);
 }
 
-void Turns::end_wait(SessionId session) {
+void ThreadTurns::end_wait(SessionId session) {
   const std::lock_guard lock(mutex_);
   slots_[session].waited_for.reset();
   wake(session);
 }
 
-void Turns::allow_holds(bool allowed) {
+void ThreadTurns::allow_holds(bool allowed) {
   const std::lock_guard lock(mutex_);
   holds_allowed_ = allowed;
   if (allowed) return;
   for (Slot& slot : slots_) slot.hold.reset();
 }
 
-bool Turns::hold(const std::string& place, const std::string& until) {
+bool ThreadTurns::hold(const std::string& place, const std::string& until) {
   if (self.turns != this) return false;
   const std::lock_guard lock(mutex_);
   if (!holds_allowed_) return false;
@@ -173,12 +174,12 @@ bool Turns::hold(const std::string& place, const std::string& until) {
   return true;
 }
 
-bool Turns::is_held(SessionId session) const {
+bool ThreadTurns::is_held(SessionId session) const {
   const std::lock_guard lock(mutex_);
   return slots_[session].held_until.has_value();
 }
 
-bool Turns::wake_held(const std::optional<std::string>& step) {
+bool ThreadTurns::wake_held(const std::optional<std::string>& step) {
   bool any = false;
   for (SessionId session = 0; session < slots_.size(); ++session) {
     auto& until = slots_[session].held_until;
@@ -190,12 +191,12 @@ bool Turns::wake_held(const std::optional<std::string>& step) {
   return any;
 }
 
-void Turns::let_go(const std::optional<std::string>& step) {
+void ThreadTurns::let_go(const std::optional<std::string>& step) {
   const std::lock_guard lock(mutex_);
   wake_held(step);
 }
 
-void Turns::reached(const char* place) {
+void ThreadTurns::reached(const char* place) {
   if (self.turns != nullptr) {
     self.turns->reached_by(self.session, place);
   } else if (is_blocked_place(place)) {
@@ -204,7 +205,7 @@ void Turns::reached(const char* place) {
   }
 }
 
-void Turns::reached_by(SessionId session, std::string_view place) {
+void ThreadTurns::reached_by(SessionId session, std::string_view place) {
   std::unique_lock lock(mutex_);
   Slot& slot = slots_[session];
   if (is_blocked_place(place)) {
@@ -218,8 +219,8 @@ void Turns::reached_by(SessionId session, std::string_view place) {
   }
 }
 
-void Turns::give_way(std::unique_lock<std::mutex>& lock, SessionId session,
-                     std::string_view place) {
+void ThreadTurns::give_way(std::unique_lock<std::mutex>& lock, SessionId session,
+                           std::string_view place) {
   Slot& slot = slots_[session];
   // Who waits on a word waits for a signal, which a session that was woken is not to give. And who
   // has a victim to wake keeps the turn (T4).
@@ -242,7 +243,7 @@ void Turns::give_way(std::unique_lock<std::mutex>& lock, SessionId session,
   }
 }
 
-void Turns::on_block(const EventTransaction& txn, const BlockEvent& event) {
+void ThreadTurns::on_block(const EventTransaction& txn, const BlockEvent& event) {
   if (self.turns != this) return;
   std::unique_lock lock(mutex_);
   Slot& slot = slots_[self.session];
@@ -258,7 +259,7 @@ void Turns::on_block(const EventTransaction& txn, const BlockEvent& event) {
   block(lock, self.session);
 }
 
-void Turns::on_wake(const EventTransaction& txn, WakeReason) {
+void ThreadTurns::on_wake(const EventTransaction& txn, WakeReason) {
   const std::lock_guard lock(mutex_);
   const auto found = waiting_.find(txn.id.value);
   if (found == waiting_.end()) return;
@@ -268,9 +269,9 @@ void Turns::on_wake(const EventTransaction& txn, WakeReason) {
   wake(session);
 }
 
-void Turns::on_resume(const EventTransaction&) { pause(); }
+void ThreadTurns::on_resume(const EventTransaction&) { pause(); }
 
-void Turns::on_deadlock(const DeadlockReport& report) {
+void ThreadTurns::on_deadlock(const DeadlockReport& report) {
   const std::lock_guard lock(mutex_);
   if (waiting_.count(report.victim.id.value) != 0) victims_.insert(report.victim.id.value);
   const auto found = std::find(names_.begin(), names_.end(), report.victim.label);

@@ -1,4 +1,4 @@
-#include "lab/stress/history_draft.h"
+#include "lab/stress/draft_of_history.h"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
-// Player: the same plays as Runner's, without its threads and its fresh databases.
-#include "lab/play/player.h"
+// OrderPlayer: the same plays as those of play(), without its threads and its fresh databases.
+#include "lab/play/order_player.h"
 
 #include <boost/test/unit_test.hpp>
 #include <string>
@@ -32,19 +32,19 @@ std::string told(const AnyPlay& play) {
   return text + (play.verdict.serializable ? "serializable\n" : "not serializable\n");
 }
 
-SwiftPlay swift(Player& player, const Script& script, Cell cell,
-                const std::vector<std::size_t>& steps) {
+PlayedOrder swift(OrderPlayer& player, const Script& script, Cell cell,
+                  const std::vector<std::size_t>& steps) {
   auto result = player.play(script, cell, steps);
   if (const auto* failure = std::get_if<PlayFailure>(&result)) {
     BOOST_FAIL(failure->error.to_string());
   }
-  return std::get<SwiftPlay>(std::move(result));
+  return std::get<PlayedOrder>(std::move(result));
 }
 
-BOOST_AUTO_TEST_SUITE(player)
+BOOST_AUTO_TEST_SUITE(order_player)
 
 BOOST_AUTO_TEST_CASE(every_shipped_schedule_comes_to_what_the_runner_says) {
-  const auto player = Player::open().value();
+  const auto player = OrderPlayer::open().value();
   const auto playground = Playground::temporary();
   for (const ShippedScript& shipped : shipped_scripts()) {
     const Script script = test::parsed(std::string(shipped.text), std::string(shipped.name));
@@ -52,7 +52,7 @@ BOOST_AUTO_TEST_CASE(every_shipped_schedule_comes_to_what_the_runner_says) {
       for (std::size_t index = 0; index < CellSet::cell_count; ++index) {
         const Cell cell = Cell::at(index);
         const PlayResult slow = play(script, schedule, cell, *playground);
-        const SwiftPlay fast = swift(*player, script, cell, script.schedules[schedule].steps);
+        const PlayedOrder fast = swift(*player, script, cell, script.schedules[schedule].steps);
         BOOST_TEST_INFO(shipped.name << " at " << cell.to_string());
         BOOST_TEST(told(fast) == told(std::get<Play>(slow)));
       }

@@ -1,4 +1,4 @@
-#include "lab/play/player.h"
+#include "lab/play/order_player.h"
 
 #include <algorithm>
 #include <map>
@@ -12,9 +12,9 @@ namespace isolde::lab {
 namespace {
 
 // One database for all plays. A play knows the keyspaces that it made itself, and the default one.
-class SwiftPlayground final : public Playground {
+class ReusedPlayground final : public Playground {
  public:
-  static Result<std::unique_ptr<SwiftPlayground>> open() {
+  static Result<std::unique_ptr<ReusedPlayground>> open() {
     auto directory = TemporaryDirectory::create("isolde-explore-");
     if (!directory) return directory.error();
     // Nothing here outlives the process, so nothing needs a sync.
@@ -25,8 +25,8 @@ class SwiftPlayground final : public Playground {
     options.checkpoint_log_bytes = std::size_t{16} << 20;
     auto database = Database::open(directory->path() / "db", options);
     if (!database) return database.error();
-    return std::unique_ptr<SwiftPlayground>(
-        new SwiftPlayground(std::move(*directory), std::move(*database)));
+    return std::unique_ptr<ReusedPlayground>(
+        new ReusedPlayground(std::move(*directory), std::move(*database)));
   }
 
   // Erases rather than reopens: the versions that pile up are the reclaimer's business.
@@ -89,7 +89,7 @@ class SwiftPlayground final : public Playground {
  private:
   using Keyspaces = std::map<std::string, Keyspace, std::less<>>;
 
-  SwiftPlayground(TemporaryDirectory directory, Database database)
+  ReusedPlayground(TemporaryDirectory directory, Database database)
       : directory_(std::move(directory)), database_(std::move(database)) {}
 
   Result<void> erase_all(const Keyspace& keyspace) {
@@ -147,9 +147,9 @@ class PlayRecorder final : public Recorder {
 
 }  // namespace
 
-class Player::Stagehand {
+class OrderPlayer::Stagehand {
  public:
-  explicit Stagehand(std::unique_ptr<SwiftPlayground> playground)
+  explicit Stagehand(std::unique_ptr<ReusedPlayground> playground)
       : playground_(std::move(playground)) {
     playground_->database().add_observer(recorder_);
     playground_->database().add_observer(turns_);
@@ -167,7 +167,7 @@ class Player::Stagehand {
     if (auto fresh = playground_->restart(); !fresh) {
       return PlayFailure{std::nullopt, fresh.error()};
     }
-    stage_.emplace(Stage{script, *playground_, cell, {}, nullptr});
+    context_.emplace(SessionContext{script, *playground_, cell, {}, nullptr});
     recorder_->clear();
     recorder_->listen(true);
     if (auto failure = play_setup()) return failure;
@@ -175,8 +175,8 @@ class Player::Stagehand {
     names.reserve(script.sessions.size());
     for (const SessionDefinition& session : script.sessions) names.push_back(session.name);
     turns_->assign(names);
-    stage_->turns = turns_.get();
-    for (std::string& name : names) sessions_.emplace_back(std::move(name), *stage_);
+    context_->turns = turns_.get();
+    for (std::string& name : names) sessions_.emplace_back(std::move(name), *context_);
     in_progress_.assign(sessions_.size(), std::nullopt);
     return std::nullopt;
   }
@@ -222,9 +222,9 @@ class Player::Stagehand {
   const std::vector<SlotPart>& slot() const { return slot_; }
   bool has_blocked() const { return blocked_; }
 
-  std::variant<SwiftPlay, PlayFailure> finish() {
+  std::variant<PlayedOrder, PlayFailure> finish() {
     recorder_->listen(false);
-    SwiftPlay play;
+    PlayedOrder play;
     play.history = recorder_->history();
     play.verdict = check(play.history);
     auto state = playground_->state();
@@ -274,7 +274,7 @@ class Player::Stagehand {
     in_progress_.clear();
     deferred_.clear();
     blocked_ = false;
-    stage_.reset();
+    context_.reset();
   }
 
  private:
@@ -287,8 +287,8 @@ class Player::Stagehand {
   };
 
   std::optional<PlayFailure> play_setup() {
-    Session session("setup", *stage_);
-    for (const Command& command : stage_->script.setup) {
+    Session session("setup", *context_);
+    for (const Command& command : context_->script.setup) {
       const Outcome outcome = session.execute(command);
       const auto* put = std::get_if<PutCommand>(&command.action);
       const bool there_already = put != nullptr && put->insert && outcome.error &&
@@ -361,10 +361,10 @@ class Player::Stagehand {
     return true;
   }
 
-  std::unique_ptr<SwiftPlayground> playground_;
+  std::unique_ptr<ReusedPlayground> playground_;
   std::shared_ptr<PlayRecorder> recorder_ = std::make_shared<PlayRecorder>();
   std::shared_ptr<FiberTurns> turns_ = std::make_shared<FiberTurns>();
-  std::optional<Stage> stage_;  // of the play that is on
+  std::optional<SessionContext> context_;  // of the play that is on
   std::deque<Session> sessions_;
   std::deque<StepRecord> records_;  // the sessions write into them
   std::deque<std::function<void()>> jobs_;
@@ -374,35 +374,36 @@ class Player::Stagehand {
   bool blocked_ = false;
 };
 
-Player::Player(std::unique_ptr<Stagehand> stagehand) : stagehand_(std::move(stagehand)) {}
-Player::~Player() = default;
+OrderPlayer::OrderPlayer(std::unique_ptr<Stagehand> stagehand) : stagehand_(std::move(stagehand)) {}
+OrderPlayer::~OrderPlayer() = default;
 
-Result<std::unique_ptr<Player>> Player::open() {
-  auto playground = SwiftPlayground::open();
+Result<std::unique_ptr<OrderPlayer>> OrderPlayer::open() {
+  auto playground = ReusedPlayground::open();
   if (!playground) return playground.error();
-  return std::unique_ptr<Player>(new Player(std::make_unique<Stagehand>(std::move(*playground))));
+  return std::unique_ptr<OrderPlayer>(
+      new OrderPlayer(std::make_unique<Stagehand>(std::move(*playground))));
 }
 
-std::variant<SwiftPlay, PlayFailure> Player::play(const Script& script, Cell cell,
-                                                  const std::vector<std::size_t>& steps) {
+std::variant<PlayedOrder, PlayFailure> OrderPlayer::play(const Script& script, Cell cell,
+                                                         const std::vector<std::size_t>& steps) {
   if (auto failure = start(script, cell)) return std::move(*failure);
   for (const std::size_t step : steps) stagehand_->play_or_defer(script.steps[step]);
   while (stagehand_->let_time_pass()) continue;
   return finish();
 }
 
-std::optional<PlayFailure> Player::start(const Script& script, Cell cell) {
+std::optional<PlayFailure> OrderPlayer::start(const Script& script, Cell cell) {
   return stagehand_->start(script, cell);
 }
-bool Player::can_step(std::size_t session) const { return stagehand_->can_step(session); }
-const std::vector<SlotPart>& Player::step(const Step& step) {
+bool OrderPlayer::can_step(std::size_t session) const { return stagehand_->can_step(session); }
+const std::vector<SlotPart>& OrderPlayer::step(const Step& step) {
   stagehand_->step(step);
   return stagehand_->slot();
 }
-bool Player::let_time_pass() { return stagehand_->let_time_pass(); }
-const std::vector<SlotPart>& Player::turns() const { return stagehand_->slot(); }
-bool Player::has_blocked() const { return stagehand_->has_blocked(); }
-std::variant<SwiftPlay, PlayFailure> Player::finish() { return stagehand_->finish(); }
-void Player::abandon() { stagehand_->clear(); }
+bool OrderPlayer::let_time_pass() { return stagehand_->let_time_pass(); }
+const std::vector<SlotPart>& OrderPlayer::turns() const { return stagehand_->slot(); }
+bool OrderPlayer::has_blocked() const { return stagehand_->has_blocked(); }
+std::variant<PlayedOrder, PlayFailure> OrderPlayer::finish() { return stagehand_->finish(); }
+void OrderPlayer::abandon() { stagehand_->clear(); }
 
 }  // namespace isolde::lab
