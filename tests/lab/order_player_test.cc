@@ -60,6 +60,20 @@ BOOST_AUTO_TEST_CASE(every_shipped_schedule_comes_to_what_the_runner_says) {
   }
 }
 
+// What is done to end a play is no part of it: the retry waits for A, and goes on when A is gone.
+BOOST_AUTO_TEST_CASE(a_step_that_waits_inside_a_retry_at_the_end_is_blocked) {
+  const Script script = test::parsed(
+      "setup\n  put x 0\nsession A\n  a1: begin; put x 2\n"
+      "session B\n  b1: begin; get x\n  b2: put x 1\n  b3: retry\nsession C\n  c1: put x 5\n"
+      "schedule b1 c1 b2 a1 b3\n");
+  const Cell cell{Isolation::repeatable_read, Locking::pessimistic};
+  const auto player = OrderPlayer::open().value();
+  const PlayedOrder fast = swift(*player, script, cell, script.schedules[0].steps);
+  BOOST_TEST(to_script(fast.steps.back().outcome) == "blocked by A");
+  const PlayResult slow = play(script, 0, cell, *Playground::temporary());
+  BOOST_TEST(told(fast) == told(std::get<Play>(slow)));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 }  // namespace

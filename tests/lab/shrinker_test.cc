@@ -6,6 +6,7 @@
 #include <boost/test/unit_test.hpp>
 #include <string>
 
+#include "lab/check/checker.h"
 #include "lab/history/history_format.h"
 #include "lab/stress/draft_of_history.h"
 #include "tests/lab/inner_places.h"

@@ -122,9 +122,9 @@ class Exploring {
     const std::size_t step = result_.extent.steps[session][done_[session]];
     ++done_[session];
     slots_.push_back(session);
-    trace_.push_back(footprints_.of(player_.step(script_.steps[step])));
+    trace_.push_back(footprints_.of(player_.step(script_.steps[step]), player_.records()));
     while (!anybody_can_go() && player_.let_time_pass()) {
-      const Footprint passed = footprints_.of(player_.turns());
+      const Footprint passed = footprints_.of(player_.events(), player_.records());
       trace_.back().sessions |= passed.sessions;
       trace_.back().global = true;
     }

@@ -219,21 +219,24 @@ void Footprints::restart() {
   }
 }
 
-Footprint Footprints::of(const std::vector<SlotPart>& turns) {
+Footprint Footprints::of(const std::vector<PlayEvent>& events,
+                         const std::deque<StepRecord>& records) {
   Footprint footprint;
-  for (const SlotPart& part : turns) {
-    footprint.sessions |= std::uint64_t{1} << part.session;
-    const auto index = static_cast<std::size_t>(part.record->step - script_.steps.data());
+  for (const PlayEvent& event : events) {
+    const StepRecord& record = records[*event.record];
+    const std::size_t session = event.step->session;
+    footprint.sessions |= std::uint64_t{1} << session;
+    const auto index = static_cast<std::size_t>(event.step - script_.steps.data());
     if (is_global_[index] != 0) footprint.global = true;
-    for (std::size_t i = part.from; i < part.to; ++i) {
-      add(footprint, part.session, part.record->commands[i]);
+    for (std::size_t i = event.from; i < event.to; ++i) {
+      add(footprint, session, record.commands[i]);
     }
-    if (part.waiting == nullptr) continue;
+    if (event.waiting == nullptr) continue;
     footprint.blocks = true;
     // It touches what it waits for, and is not done.
-    const Transaction before = transactions_[part.session];
-    add(footprint, part.session, {part.waiting, Outcome::of({})});
-    transactions_[part.session] = before;
+    const Transaction before = transactions_[session];
+    add(footprint, session, {event.waiting, Outcome::of({})});
+    transactions_[session] = before;
   }
   return footprint;
 }

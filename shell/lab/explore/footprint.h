@@ -3,12 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "lab/play/order_player.h"
+#include "lab/play/conductor.h"
 #include "lab/script/cell.h"
 #include "lab/script/script.h"
 
@@ -55,8 +56,8 @@ class Footprints {
 
   // A new play begins.
   void restart();
-  // After each slot, in order.
-  Footprint of(const std::vector<SlotPart>& turns);
+  // After each slot, in order: what happened in it, and the play's records.
+  Footprint of(const std::vector<PlayEvent>& events, const std::deque<StepRecord>& records);
 
   // Whether all that run choose their own level and locking, so that the cell says nothing.
   bool is_mixed() const noexcept { return !uses_cell_; }

@@ -7,160 +7,174 @@ namespace isolde::lab {
 namespace {
 
 using Kind = PlayEvent::Kind;
-
-std::vector<std::string> names_of(const Script& script) {
-  std::vector<std::string> names;
-  names.reserve(script.sessions.size());
-  for (const SessionDefinition& session : script.sessions) names.push_back(session.name);
-  return names;
-}
-
-bool has_holds(const Script& script) {
-  return std::any_of(script.steps.begin(), script.steps.end(), [](const Step& step) {
-    return std::any_of(step.commands.begin(), step.commands.end(), [](const Command& command) {
-      return std::holds_alternative<HoldCommand>(command.action);
-    });
-  });
-}
+using Wait = Turns::Wait;
 
 }  // namespace
 
-Conductor::Conductor(SessionContext& stage)
-    : context_(stage), turns_(std::make_shared<ThreadTurns>(names_of(stage.script))) {
-  context_.turns = turns_.get();
-  for (const SessionDefinition& session : stage.script.sessions) {
-    sessions_.emplace_back(session.name, context_);
-  }
-  in_progress_.resize(sessions_.size());
+Conductor::Conductor(Playground& playground, std::shared_ptr<Turns> turns, SessionWait session_wait,
+                     Listener listener)
+    : session_wait_(session_wait),
+      listener_(std::move(listener)),
+      turns_(std::move(turns)),
+      context_{playground, {}, turns_.get(), {}} {}
+
+void Conductor::attach() {
   context_.playground.database().add_observer(turns_);
-  if (has_inner_places() && has_holds(stage.script)) {
-    places_ = std::make_unique<InnerPlaces>(&ThreadTurns::reached);
-    turns_->allow_holds(true);
-  }
+  attached_ = true;
 }
 
-Conductor::~Conductor() {
-  clear();
-  places_.reset();
+void Conductor::detach() {
+  if (!attached_) return;
+  end();
   context_.playground.database().remove_observer(turns_);
-  context_.turns = nullptr;
+  attached_ = false;
 }
 
-bool Conductor::play(const Schedule& schedule, const std::function<bool()>& stop) {
-  for (const std::size_t index : schedule.steps) {
+void Conductor::interrupt_when(std::function<bool()> interrupted) {
+  context_.interrupted = std::move(interrupted);
+}
+
+std::variant<std::vector<CommandRecord>, PlayFailure> Conductor::play_setup(
+    const std::vector<Command>& setup, Cell cell) {
+  Session session("setup", context_, cell);
+  std::vector<CommandRecord> records;
+  for (const Command& command : setup) {
+    Outcome outcome = session.execute(command);
+    const auto* put = std::get_if<PutCommand>(&command.action);
+    const bool there_already = put != nullptr && put->insert && outcome.error &&
+                               outcome.error->code() == ErrorCode::already_exists;
+    if (outcome.error && !there_already) return PlayFailure{command.place, *outcome.error};
+    records.push_back({&command, std::move(outcome)});
+  }
+  return records;
+}
+
+std::size_t Conductor::add_session(std::string name, Cell cell) {
+  const std::size_t session = turns_->add(name);
+  sessions_.push_back(std::make_unique<Session>(std::move(name), context_, cell));
+  unfinished_.emplace_back();
+  return session;
+}
+
+void Conductor::reopen_session(std::size_t session, std::string name, Cell cell) {
+  sessions_[session] = std::make_unique<Session>(std::move(name), context_, cell);
+}
+
+bool Conductor::play(const Script& script, const std::vector<std::size_t>& steps,
+                     const std::function<bool()>& stop) {
+  for (const std::size_t index : steps) {
     if (stop && stop()) return false;
-    const Step& step = context_.script.steps[index];
-    scheduled_ = &step;
-    if (can_play(step)) {
-      start(step);
+    const Step& step = script.steps[index];
+    if (can_play(step.session)) {
+      play(step);
     } else {
       defer(step);
+      settle_after(step);
     }
-    settle();
-    let_go(step.name);
   }
-  let_go(std::nullopt);
-  scheduled_ = nullptr;
-  while (clock_can_wake()) {
-    turns_->await_wake();
-    settle();
-  }
+  if (turns_->let_all_go()) go_on();
+  current_ = nullptr;
+  while (let_time_pass()) continue;
   return true;
 }
 
 // A step may not overtake those of its session that were deferred.
-bool Conductor::can_play(const Step& step) const {
-  return !in_progress_[step.session] &&
+bool Conductor::can_play(std::size_t session) const {
+  return !unfinished_[session] &&
          std::none_of(deferred_.begin(), deferred_.end(),
-                      [&step](const Step* other) { return other->session == step.session; });
+                      [session](const Step* other) { return other->session == session; });
+}
+
+void Conductor::play(const Step& step) {
+  current_ = &step;
+  start(step);
+  settle_after(step);
+}
+
+void Conductor::settle_after(const Step& step) {
+  current_ = &step;
+  go_on();
+  if (turns_->let_go(step.name)) go_on();
 }
 
 void Conductor::defer(const Step& step) {
-  PlayEvent event;
-  event.kind = Kind::deferred;
-  event.step = &step;
-  event.by = turns_->blockers(step.session);
-  events_.push_back(std::move(event));
+  listener_({Kind::deferred, &step, std::nullopt, 0, 0, nullptr, turns_->blockers(step.session)});
   deferred_.push_back(&step);
 }
 
 void Conductor::start(const Step& step) {
-  in_progress_[step.session] = Progress{records_.size(), 0, std::nullopt};
-  StepRecord& record = records_.emplace_back();
-  record.step = &step;
-  Session& session = sessions_[step.session];
-  turns_->run(step.session, [&session, &step, &record] { session.play(step, record); });
-  follow(step.session);
+  const std::size_t session = step.session;
+  unfinished_[session] = Unfinished{&step, records_.size(), 0, std::nullopt};
+  records_.emplace_back().step = &step;
+  turns_->run(session, [this, session] {
+    const Unfinished& at = *unfinished_[session];
+    sessions_[session]->play(*at.step, records_[at.record]);
+  });
+  follow(session);
 }
 
 // What has come of the turn that a session had.
 void Conductor::follow(std::size_t session) {
-  if (turns_->state(session) == ThreadTurns::State::idle) {
+  const Turns::Standing standing = turns_->standing(session);
+  if (standing.state == Turns::State::idle) {
     finish_step(session);
-  } else if (!turns_->waited_for(session)) {
-    announce_blocked(session);
+  } else if (standing.wait != Wait::session || session_wait_ == SessionWait::at_once) {
+    tell_blocked(session);
   }
 }
 
 void Conductor::finish_step(std::size_t session) {
-  Progress progress = std::move(*in_progress_[session]);
-  in_progress_[session].reset();
-  StepRecord& record = records_[progress.record];
+  Unfinished done = std::move(*unfinished_[session]);
+  unfinished_[session].reset();
+  StepRecord& record = records_[done.record];
   record.deadlock = turns_->take_deadlock(session);
-  PlayEvent event;
-  event.kind = progress.blocked ? Kind::woken : Kind::done;
-  event.step = record.step;
-  event.record = progress.record;
-  event.from = progress.told;
-  event.to = record.commands.size();
-  events_.push_back(std::move(event));
-  record.outcome.blocked = std::move(progress.blocked);
-  if (!record.outcome.blocked) return;
-  record.outcome.blocked->finished = true;
-  if (scheduled_ != nullptr) record.outcome.blocked->until = scheduled_->name;
+  const Kind kind = done.blocked ? Kind::woken : Kind::done;
+  if (done.blocked) {
+    done.blocked->finished = true;
+    if (current_ != nullptr) done.blocked->until = current_->name;
+    record.outcome.blocked = std::move(done.blocked);
+  }
+  listener_({kind, done.step, done.record, done.told, record.commands.size(), nullptr, {}});
 }
 
-void Conductor::announce_blocked(std::size_t session) {
-  Progress& progress = *in_progress_[session];
-  const StepRecord& record = records_[progress.record];
-  PlayEvent event;
-  event.kind = Kind::blocked;
-  event.step = record.step;
-  event.record = progress.record;
-  event.from = progress.told;
-  event.to = record.commands.size();
-  event.waiting = record.current;
-  event.by = turns_->blockers(session);
-  progress.told = event.to;
-  if (!progress.blocked) progress.blocked = Blocking{event.by, std::nullopt, false};
-  events_.push_back(std::move(event));
+void Conductor::tell_blocked(std::size_t session) {
+  Unfinished& at = *unfinished_[session];
+  const StepRecord& record = records_[at.record];
+  const std::size_t told = std::exchange(at.told, record.commands.size());
+  std::vector<std::string> by = turns_->blockers(session);
+  if (!at.blocked) at.blocked = Blocking{by, std::nullopt, false};
+  listener_({Kind::blocked, at.step, at.record, told, at.told, record.current, std::move(by)});
 }
 
 void Conductor::settle() {
+  current_ = nullptr;
+  go_on();
+}
+
+void Conductor::go_on() {
   for (;;) {
     if (const auto woken = turns_->next_woken()) {
       turns_->resume(*woken);
       follow(*woken);
     } else if (end_a_wait() || play_a_deferred_step()) {
       continue;
-    } else if (is_waiting_silently() && clock_can_wake()) {
-      turns_->await_wake();
+    } else if (const auto first = any_waits_untold() ? next_timeout() : std::nullopt) {
+      follow(turns_->let_time_pass(*first));
     } else {
       break;
     }
   }
   // A wait that time alone does not end is ended by a later step, or not at all.
   for (std::size_t session = 0; session < sessions_.size(); ++session) {
-    if (in_progress_[session] && !in_progress_[session]->blocked && turns_->waited_for(session)) {
-      announce_blocked(session);
-    }
+    if (waits_untold(session)) tell_blocked(session);
   }
 }
 
 bool Conductor::end_a_wait() {
   for (std::size_t session = 0; session < sessions_.size(); ++session) {
-    const auto other = turns_->waited_for(session);
-    if (!other || turns_->state(*other) != ThreadTurns::State::idle) continue;
+    if (!unfinished_[session]) continue;
+    const Turns::Standing standing = turns_->standing(session);
+    if (standing.wait != Wait::session || !turns_->is_idle(standing.other)) continue;
     turns_->end_wait(session);
     return true;
   }
@@ -168,9 +182,8 @@ bool Conductor::end_a_wait() {
 }
 
 bool Conductor::play_a_deferred_step() {
-  const auto ready = std::find_if(deferred_.begin(), deferred_.end(), [this](const Step* step) {
-    return !in_progress_[step->session];
-  });
+  const auto ready = std::find_if(deferred_.begin(), deferred_.end(),
+                                  [this](const Step* step) { return !unfinished_[step->session]; });
   if (ready == deferred_.end()) return false;
   const Step& step = **ready;
   deferred_.erase(ready);
@@ -178,75 +191,102 @@ bool Conductor::play_a_deferred_step() {
   return true;
 }
 
-void Conductor::let_go(const std::optional<std::string>& step) {
-  if (!places_) return;
-  turns_->let_go(step);
-  settle();
+bool Conductor::let_time_pass() {
+  current_ = nullptr;
+  const auto first = next_timeout();
+  if (!first) return false;
+  follow(turns_->let_time_pass(*first));
+  go_on();
+  return true;
 }
 
-bool Conductor::clock_can_wake() const {
+std::optional<std::size_t> Conductor::next_timeout() const {
+  std::optional<std::size_t> first;
   for (std::size_t session = 0; session < sessions_.size(); ++session) {
-    if (turns_->state(session) == ThreadTurns::State::blocked && !turns_->waited_for(session) &&
-        !turns_->is_held(session) && sessions_[session].has_timeout()) {
-      return true;
-    }
+    if (!unfinished_[session] || !sessions_[session]->timeout()) continue;
+    if (turns_->standing(session).wait != Wait::lock) continue;
+    if (!first || sessions_[session]->timeout() < sessions_[*first]->timeout()) first = session;
+  }
+  return first;
+}
+
+bool Conductor::waits_untold(std::size_t session) const {
+  return session_wait_ == SessionWait::if_time_does_not_help && unfinished_[session] &&
+         !unfinished_[session]->blocked && turns_->waits_for_session(session);
+}
+
+bool Conductor::any_waits_untold() const {
+  if (session_wait_ == SessionWait::at_once) return false;
+  for (std::size_t session = 0; session < sessions_.size(); ++session) {
+    if (waits_untold(session)) return true;
   }
   return false;
 }
 
-bool Conductor::is_waiting_silently() const {
-  for (std::size_t session = 0; session < sessions_.size(); ++session) {
-    if (in_progress_[session] && !in_progress_[session]->blocked && turns_->waited_for(session)) {
-      return true;
-    }
+bool Conductor::cancel(std::size_t session) {
+  if (turns_->waits_for_session(session)) {
+    turns_->end_wait(session);
+  } else if (const auto waiting = turns_->waiting_transaction(session)) {
+    context_.playground.database().cancel(*waiting);
+  } else {
+    return false;
   }
-  return false;
+  return true;
 }
 
-std::vector<StepRecord> Conductor::steps() const {
-  std::vector<StepRecord> steps(records_.begin(), records_.end());
-  for (const auto& progress : in_progress_) {
-    if (!progress) continue;
-    steps[progress->record].outcome = Outcome::of({});
-    steps[progress->record].outcome.blocked = progress->blocked;
+void Conductor::end() {
+  for (const auto& session : sessions_) {
+    if (session) session->stop();
   }
-  return steps;
-}
-
-std::map<std::string, std::vector<Ending>> Conductor::endings() const {
-  std::map<std::string, std::vector<Ending>> endings;
-  for (const Session& session : sessions_) endings[session.name()] = session.endings();
-  return endings;
-}
-
-void Conductor::clear() {
-  for (Session& session : sessions_) session.stop();
-  turns_->allow_holds(false);
-  turns_->let_go(std::nullopt);
+  turns_->end_holds();
+  turns_->let_all_go();
+  // Waits are cancelled before anything is rolled back: what a session has asked for must not come
+  // to happen because another one goes. One that is cancelled may wait once more, a held one for
+  // the first time.
   for (;;) {
+    std::optional<std::size_t> waiting;
     for (std::size_t session = 0; session < sessions_.size(); ++session) {
-      if (turns_->waited_for(session)) turns_->end_wait(session);
-      if (turns_->state(session) == ThreadTurns::State::idle) sessions_[session].finish();
+      if (turns_->is_idle(session)) continue;
+      waiting = session;
+      cancel(session);
     }
-    while (const auto woken = turns_->next_woken()) turns_->resume(*woken);
-    std::size_t waiting = 0;
-    std::size_t open = 0;
-    for (std::size_t session = 0; session < sessions_.size(); ++session) {
-      const bool idle = turns_->state(session) == ThreadTurns::State::idle;
-      waiting += idle ? 0 : 1;
-      open += idle && sessions_[session].in_transaction() ? 1 : 0;
-    }
-    if (waiting == 0) break;
-    if (open != 0) continue;
-    // They wait for each other: a deadlock that the engine has not seen.
-    const LockState locks = context_.playground.database().locks();
-    if (!clock_can_wake() && !locks.awaited.empty()) {
-      context_.playground.database().cancel(locks.awaited.front().waiter.id);
-    } else {
-      turns_->await_wake();
-    }
+    if (!waiting) break;
+    auto woken = turns_->next_woken();
+    if (!woken) turns_->let_time_pass(*waiting);  // the wake is under way, in another thread
+    for (; woken; woken = turns_->next_woken()) turns_->resume(*woken);
   }
-  for (Session& session : sessions_) session.finish();
+  for (const auto& session : sessions_) {
+    if (session) session->finish();
+  }
+  unfinished_.assign(sessions_.size(), std::nullopt);
+  deferred_.clear();
+}
+
+void Conductor::restart() {
+  end();
+  sessions_.clear();
+  unfinished_.clear();
+  records_.clear();
+  turns_->clear();
+  context_.bindings.clear();
+  current_ = nullptr;
+}
+
+const StepRecord* Conductor::unfinished(std::size_t session) const {
+  const auto& at = unfinished_[session];
+  return at ? &records_[at->record] : nullptr;
+}
+
+std::deque<StepRecord> Conductor::take_records() {
+  for (const auto& session : sessions_) {
+    if (session) session->stop();
+  }
+  for (const auto& at : unfinished_) {
+    if (!at) continue;
+    records_[at->record].outcome = Outcome::of({});
+    records_[at->record].outcome.blocked = at->blocked;
+  }
+  return std::move(records_);
 }
 
 }  // namespace isolde::lab

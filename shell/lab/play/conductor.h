@@ -1,21 +1,20 @@
-// Conducts a schedule: gives the sessions their turns, and writes down what happens.
+// Conducts a play: gives the sessions their steps and their turns, and tells what happens.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "isolde/error.h"
-#include "lab/play/inner_places.h"
+#include "lab/play/playground.h"
 #include "lab/play/session.h"
-#include "lab/play/thread_turns.h"
-#include "lab/script/predicate.h"
+#include "lab/play/turns.h"
 #include "lab/script/script.h"
 
 namespace isolde::lab {
@@ -30,71 +29,132 @@ struct PlayEvent {
   };
   Kind kind = Kind::done;
   const Step* step = nullptr;
-  std::optional<std::size_t> record;  // index into Play::steps; deferred: nothing
+  std::optional<std::size_t> record;  // index into the steps of the play; deferred: nothing
   // The commands of the record that came to an end since the last event about it.
   std::size_t from = 0;
   std::size_t to = 0;
   const Command* waiting = nullptr;  // blocked: the command that waits
-  std::vector<std::string> by;       // blocked: for whom; deferred: the same of its session
+  std::vector<std::string> by;       // blocked: for which sessions; deferred: the same of its own
 };
 
-// After each scheduled step: those that it woke go on, whoever has been blocked for longest first;
-// then steps that were deferred and can be played now, in the order in which they were deferred.
-// Only then comes the next scheduled step. Nothing here depends on the clock, except that a
-// transaction with a timeout may be waited for; and that only when nothing else can happen (wait,
-// or the end).
+// A play that could not be finished: setup failed, or the database did.
+struct PlayFailure {
+  std::optional<Place> place;  // the line of setup
+  Error error;
+};
+
+// After each step: the sessions that it woke go on, the one that has been blocked for longest
+// first; then steps that were deferred and can be played now, in the order in which they were
+// deferred. Only then comes the next step. Nothing here depends on the clock, except that the lock
+// timeout of a transaction may be waited for; and that only when nothing else can happen.
+//
+// One conductor serves many plays, one after the other: restart() stands between them.
+//
+// Not thread-safe: everything is called by the conducting thread.
 class Conductor {
  public:
-  // `stage` must outlive it.
-  explicit Conductor(SessionContext& stage);
+  // When a session that waits for another one (the command `wait`) is told to be blocked.
+  enum class SessionWait : std::uint8_t {
+    at_once,
+    if_time_does_not_help,  // lock timeouts pass first; if they end the wait, it is not told at all
+  };
+  // Called for each event as it happens; it may look, and change nothing.
+  using Listener = std::function<void(const PlayEvent&)>;
+
+  // `playground` must outlive it.
+  Conductor(Playground& playground, std::shared_ptr<Turns> turns, SessionWait session_wait,
+            Listener listener);
   Conductor(const Conductor&) = delete;
   Conductor& operator=(const Conductor&) = delete;
-  ~Conductor();
+  ~Conductor() { detach(); }
 
-  // Plays the schedule to its end. `stop` is asked between steps: false if it answered true.
-  bool play(const Schedule& schedule, const std::function<bool()>& stop);
+  // From here on the turns observe the playground's database, until it ends all and detaches.
+  void attach();
+  void detach();
+  // What a session is at ends when it answers true; asked from the sessions' threads.
+  void interrupt_when(std::function<bool()> interrupted);
 
-  // As of the end of the schedule, whatever clear() does to the sessions afterwards.
-  std::vector<StepRecord> steps() const;
-  const std::vector<PlayEvent>& events() const noexcept { return events_; }
-  std::map<std::string, std::vector<Ending>> endings() const;
+  // Executes setup, in one session; what its commands did, or the first that failed. An insert of
+  // what is there already does not fail it.
+  std::variant<std::vector<CommandRecord>, PlayFailure> play_setup(
+      const std::vector<Command>& setup, Cell cell);
+  // One more session, idle. Its number is its place in the order of these calls.
+  std::size_t add_session(std::string name, Cell cell);
+  // A closed session plays no more steps, until it is opened again, as a new one.
+  void close_session(std::size_t session) { sessions_[session].reset(); }
+  void reopen_session(std::size_t session, std::string name, Cell cell);
+
+  // Plays the steps (indices into Script::steps) in this order, to the end of all that can happen:
+  // a step of a blocked session is deferred. `stop` is asked between steps: false if it answered
+  // true.
+  bool play(const Script& script, const std::vector<std::size_t>& steps,
+            const std::function<bool()>& stop = {});
+  // Or step by step. Whether the session is neither blocked nor has a deferred step.
+  bool can_play(std::size_t session) const;
+  // Plays one step, and lets the sessions go on that it wakes. Precondition: can_play().
+  void play(const Step& step);
+  // Lets sessions go on that were woken by time, or from outside.
+  void settle();
+  // Lets the lock timeout that ends first pass; false: no session waits with one.
+  bool let_time_pass();
+  bool can_time_pass() const { return next_timeout().has_value(); }
+  // Ends the wait of a blocked session, as if it had been cancelled. False: it does not wait.
+  bool cancel(std::size_t session);
+
+  // Ends all: what waits is cancelled, what is open is rolled back. What the sessions do from here
+  // on is no part of the play, and leaves its records as they are.
+  void end();
+  // The same, and forgets sessions, steps and bindings.
+  void restart();
+
+  std::size_t session_count() const noexcept { return sessions_.size(); }
+  // Null: it is closed.
+  Session* session(std::size_t session) { return sessions_[session].get(); }
+  const Session* session(std::size_t session) const { return sessions_[session].get(); }
+  const Turns& turns() const noexcept { return *turns_; }
+  // What a session's step has done so far, while it is not done; readable while it has the turn
+  // from its own thread.
+  const StepRecord* unfinished(std::size_t session) const;
+  const Bindings& bindings() const noexcept { return context_.bindings; }
+  const std::deque<StepRecord>& records() const noexcept { return records_; }
+  // The records as of now, for good: the sessions write no more into them. Only end() and restart()
+  // may follow.
+  std::deque<StepRecord> take_records();
   // Deferred steps that nothing could bring to their turn.
   const std::vector<const Step*>& never_played() const noexcept { return deferred_; }
 
-  // Rolls back what is open, so that all who wait come to their end.
-  void clear();
-
  private:
   // A step that has begun and is not done.
-  struct Progress {
+  struct Unfinished {
+    const Step* step = nullptr;
     std::size_t record = 0;
-    std::size_t told = 0;             // commands that events were written about
-    std::optional<Blocking> blocked;  // announced as such
+    std::size_t told = 0;             // commands that events were told about
+    std::optional<Blocking> blocked;  // told as such
   };
 
-  bool can_play(const Step& step) const;
   void defer(const Step& step);
   void start(const Step& step);
+  void settle_after(const Step& step);
+  void go_on();
   void follow(std::size_t session);
   void finish_step(std::size_t session);
-  void announce_blocked(std::size_t session);
-  void settle();
+  void tell_blocked(std::size_t session);
   bool end_a_wait();
-  // Who stands inside the engine until this step goes on; nothing: everybody.
-  void let_go(const std::optional<std::string>& step);
   bool play_a_deferred_step();
-  bool clock_can_wake() const;
-  bool is_waiting_silently() const;
+  std::optional<std::size_t> next_timeout() const;
+  bool waits_untold(std::size_t session) const;
+  bool any_waits_untold() const;
 
-  SessionContext& context_;
-  std::unique_ptr<InnerPlaces> places_;  // if a step of the script stops at one
-  std::shared_ptr<ThreadTurns> turns_;
-  std::deque<Session> sessions_;                      // as declared; a deque, for they do not move
-  std::deque<StepRecord> records_;                    // the sessions write into them
-  std::vector<std::optional<Progress>> in_progress_;  // by session
+  const SessionWait session_wait_;
+  const Listener listener_;
+  std::shared_ptr<Turns> turns_;
+  SessionContext context_;
+  bool attached_ = false;
+  std::vector<std::unique_ptr<Session>> sessions_;     // as added; nothing: closed
+  std::deque<StepRecord> records_;                     // the sessions write into them
+  std::vector<std::optional<Unfinished>> unfinished_;  // by session
   std::vector<const Step*> deferred_;
-  std::vector<PlayEvent> events_;
-  const Step* scheduled_ = nullptr;  // the slot of the schedule that is being played
+  const Step* current_ = nullptr;  // the step that was played last, while nothing else moves on
 };
 
 }  // namespace isolde::lab

@@ -1,97 +1,75 @@
-// Whose turn it is, without threads: the sessions of a play are fibers of one thread.
+// Turns without threads: the sessions of a play are fibers of the conducting thread.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "isolde/observer.h"
 #include "lab/play/fiber.h"
+#include "lab/play/turn_book.h"
 #include "lab/play/turns.h"
 
 namespace isolde::lab {
 
-// As ThreadTurns, whose rules T1 to T4 hold here as well, for plays that come by the ten thousand:
-// a turn is a call, not a wake-up of another thread. An operation that has to wait for a lock gives
-// the thread away inside on_sleep, when the engine is ready to be called by others, and comes back
-// to find that its wait has ended.
-//
-//        run()            on_block            on_wake            resume()
-//   idle ─────► running ──────────► blocked ──────────► woken ──────────► running ─► idle
+// For plays that come by the ten thousand: a turn is a call, not a wake-up of another thread. An
+// operation that has to wait for a lock gives the thread away inside on_sleep, when the engine is
+// ready to be called by others, and comes back to find that its wait has ended.
 //
 // Time stands still: a lock timeout passes only in let_time_pass(), which the conductor calls when
-// nothing else can happen.
+// nothing else can happen. Sessions cannot be held inside the engine.
 //
 // Thread safety: none. Everything, the callbacks included, happens in the thread that conducts;
 // transactions of other threads may be observed only if they never wait.
-class FiberTurns final : public Observer, public Turns {
+class FiberTurns final : public Turns {
  public:
-  using SessionId = std::size_t;
-  enum class State : std::uint8_t { idle, running, blocked, woken };
+  // Whether the engine has found a deadlock since clear().
+  bool saw_deadlock() const noexcept { return book_.saw_deadlock(); }
 
-  // Makes it ready for a play of so many sessions. Precondition: all are idle.
-  void assign(const std::vector<std::string>& names);
-
-  // Gives an idle session a job, which must live until it has ended. Returns when it is done, or
-  // blocked.
-  State run(SessionId session, const std::function<void()>& job);
-  // Lets a woken session go on. Returns when its job is done, or blocked again.
-  State resume(SessionId session);
-  // Of those that were woken, if any, the one that blocked first; it has to be resumed.
-  std::optional<SessionId> next_woken();
-  // Waits until the lock timeout of a blocked session has passed, and lets it go on. Precondition:
-  // it waits for a lock and has a timeout.
-  State let_time_pass(SessionId session);
-
-  State state(SessionId session) const { return slots_[session].state; }
-  bool is_idle(SessionId session) const { return state(session) == State::idle; }
-  // Who a blocked session waits for, in the order of the script.
-  const std::vector<std::string>& blockers(SessionId session) const {
-    return slots_[session].blockers;
+  SessionId add(std::string name) override;
+  void clear() override { book_.clear(); }  // the fibers are kept: they cost a stack each
+  State run(SessionId session, std::function<void()> job) override;
+  State resume(SessionId session) override;
+  std::optional<SessionId> next_woken() override { return book_.next_woken(); }
+  SessionId let_time_pass(SessionId first) override;
+  Standing standing(SessionId session) const override { return book_.standing(session); }
+  std::vector<std::string> blockers(SessionId session) const override {
+    return book_.blockers(session);
   }
-  std::optional<SessionId> waited_for(SessionId session) const {
-    return slots_[session].waited_for;
+  std::optional<TransactionId> waiting_transaction(SessionId session) const override {
+    return book_.waiting_transaction(session);
   }
-  void end_wait(SessionId session);
-  // Whether the engine has found a deadlock since assign().
-  bool saw_deadlock() const noexcept { return saw_deadlock_; }
+  void end_wait(SessionId session) override { book_.wake(session); }
+  std::optional<DeadlockReport> take_deadlock(SessionId session) override {
+    return book_.take_deadlock(session);
+  }
 
-  void pause() override {}  // who was woken does not run before its turn
-  void wait_for(SessionId other) override;
+  void pause() override {}  // a woken session does not run before its turn
+  void wait_for(const std::string& name) override;
 
   void on_block(const EventTransaction& txn, const BlockEvent& event) override;
   void on_sleep(const EventTransaction& txn) override;
   void on_wake(const EventTransaction& txn, WakeReason reason) override;
   void on_resume(const EventTransaction& txn) override;
-  void on_deadlock(const DeadlockReport& report) override;
+  void on_deadlock(const DeadlockReport& report) override { book_.note_deadlock(report); }
 
  private:
-  static constexpr SessionId nobody = ~SessionId{0};
+  static constexpr SessionId none = ~SessionId{0};
 
-  struct Slot {
-    State state = State::idle;
-    std::vector<std::string> blockers;
-    std::uint64_t blocked_since = 0;  // counts the blocks of this play
-    std::optional<SessionId> waited_for;
+  // One that a session is, for as long as it runs; its job lives until it is done.
+  struct Carrier {
+    Fiber fiber;
+    std::function<void()> job;
   };
 
-  State enter(SessionId session, const std::function<void()>* job);
-  void block(SessionId session);
-  void wake(SessionId session);
+  // Calls `step`, which returns when the session leaves the thread.
+  template <typename Step>
+  State enter(SessionId session, Step step);
 
-  std::vector<std::string> names_;
-  std::vector<Slot> slots_;   // by session
-  std::deque<Fiber> fibers_;  // at least as many
-  SessionId running_ = nobody;
-  std::vector<SessionId> woken_;
-  std::uint64_t blocks_ = 0;
-  std::map<std::uint64_t, SessionId> waiting_;  // transactions that wait for a lock, by id
-  bool saw_deadlock_ = false;
+  TurnBook book_;
+  std::deque<Carrier> carriers_;  // at least as many as sessions
+  SessionId running_ = none;
 };
 
 }  // namespace isolde::lab

@@ -1,12 +1,12 @@
 #include "lab/play/order_player.h"
 
-#include <algorithm>
 #include <map>
+#include <string>
 #include <utility>
 
+#include "lab/check/checker.h"
 #include "lab/history/recorder.h"
-#include "lab/play/fiber_turns.h"
-#include "lab/play/playground.h"
+#include "lab/text/text.h"
 
 namespace isolde::lab {
 namespace {
@@ -29,7 +29,7 @@ class ReusedPlayground final : public Playground {
         new ReusedPlayground(std::move(*directory), std::move(*database)));
   }
 
-  // Erases rather than reopens: the versions that pile up are the reclaimer's business.
+  // Erases rather than reopens: the versions that pile up are for the reclaimer.
   Result<void> restart() override {
     known_.clear();
     for (const auto& [name, keyspace] : all_) {
@@ -114,8 +114,10 @@ class ReusedPlayground final : public Playground {
   State origin_;
 };
 
+}  // namespace
+
 // Between the plays it is deaf: how they are prepared and looked at is no part of them.
-class PlayRecorder final : public Recorder {
+class OrderPlayer::PlayRecorder final : public Recorder {
  public:
   void listen(bool on) noexcept { on_ = on; }
 
@@ -145,265 +147,91 @@ class PlayRecorder final : public Recorder {
   bool on_ = false;
 };
 
-}  // namespace
+OrderPlayer::OrderPlayer(std::unique_ptr<Playground> playground)
+    : playground_(std::move(playground)),
+      recorder_(std::make_shared<PlayRecorder>()),
+      conductor_(*playground_, turns_, Conductor::SessionWait::at_once,
+                 [this](const PlayEvent& event) {
+                   blocked_ = blocked_ || event.kind == PlayEvent::Kind::blocked;
+                   events_.push_back(event);
+                 }) {
+  playground_->database().add_observer(recorder_);
+  conductor_.attach();
+}
 
-class OrderPlayer::Stagehand {
- public:
-  explicit Stagehand(std::unique_ptr<ReusedPlayground> playground)
-      : playground_(std::move(playground)) {
-    playground_->database().add_observer(recorder_);
-    playground_->database().add_observer(turns_);
-  }
-  Stagehand(const Stagehand&) = delete;
-  Stagehand& operator=(const Stagehand&) = delete;
-  ~Stagehand() {
-    clear();
-    playground_->database().remove_observer(turns_);
-    playground_->database().remove_observer(recorder_);
-  }
-
-  std::optional<PlayFailure> start(const Script& script, Cell cell) {
-    clear();
-    if (auto fresh = playground_->restart(); !fresh) {
-      return PlayFailure{std::nullopt, fresh.error()};
-    }
-    context_.emplace(SessionContext{script, *playground_, cell, {}, nullptr});
-    recorder_->clear();
-    recorder_->listen(true);
-    if (auto failure = play_setup()) return failure;
-    std::vector<std::string> names;
-    names.reserve(script.sessions.size());
-    for (const SessionDefinition& session : script.sessions) names.push_back(session.name);
-    turns_->assign(names);
-    context_->turns = turns_.get();
-    for (std::string& name : names) sessions_.emplace_back(std::move(name), *context_);
-    in_progress_.assign(sessions_.size(), std::nullopt);
-    return std::nullopt;
-  }
-
-  bool can_step(std::size_t session) const { return turns_->is_idle(session); }
-
-  void step(const Step& step) {
-    slot_.clear();
-    play(step);
-    settle();
-  }
-
-  void play_or_defer(const Step& step) {
-    slot_.clear();
-    const bool behind = std::any_of(deferred_.begin(), deferred_.end(), [&](const Step* other) {
-      return other->session == step.session;
-    });
-    if (behind || !can_step(step.session)) {
-      deferred_.push_back(&step);
-    } else {
-      play(step);
-    }
-    settle();
-  }
-
-  bool let_time_pass() {
-    slot_.clear();
-    std::optional<std::size_t> first;
-    for (std::size_t session = 0; session < sessions_.size(); ++session) {
-      const bool waits = turns_->state(session) == FiberTurns::State::blocked &&
-                         !turns_->waited_for(session) && sessions_[session].has_timeout();
-      if (waits && (!first || sessions_[session].timeout() < sessions_[*first].timeout())) {
-        first = session;
-      }
-    }
-    if (!first) return false;
-    turns_->let_time_pass(*first);
-    follow(*first);
-    settle();
-    return true;
-  }
-
-  const std::vector<SlotPart>& slot() const { return slot_; }
-  bool has_blocked() const { return blocked_; }
-
-  std::variant<PlayedOrder, PlayFailure> finish() {
-    recorder_->listen(false);
-    PlayedOrder play;
-    play.history = recorder_->history();
-    play.verdict = check(play.history);
-    auto state = playground_->state();
-    if (!state) {
-      clear();
-      return PlayFailure{std::nullopt, state.error()};
-    }
-    play.state = std::move(*state);
-    play.blocked = blocked_;
-    play.deadlock = turns_->saw_deadlock();
-    play.never_played = deferred_;
-    play.endings.reserve(sessions_.size());
-    for (const Session& session : sessions_) play.endings.push_back(session.endings());
-    for (std::size_t session = 0; session < sessions_.size(); ++session) {
-      if (!in_progress_[session]) continue;
-      StepRecord& record = records_[in_progress_[session]->record];
-      record.outcome = Outcome::of({});
-      record.outcome.blocked = Blocking{turns_->blockers(session), std::nullopt, false};
-    }
-    // The blocked hold on to their records, which stay where they are, and write no more to them:
-    // clear() stops them first.
-    play.steps = std::move(records_);
-    clear();
-    return play;
-  }
-
-  // As Conductor::clear(): rolls back what is open until nobody waits.
-  void clear() {
-    recorder_->listen(false);
-    for (Session& session : sessions_) session.stop();
-    for (;;) {
-      bool waiting = false;
-      for (std::size_t session = 0; session < sessions_.size(); ++session) {
-        if (turns_->waited_for(session)) turns_->end_wait(session);
-        if (turns_->is_idle(session)) sessions_[session].finish();
-      }
-      while (const auto woken = turns_->next_woken()) turns_->resume(*woken);
-      for (std::size_t session = 0; session < sessions_.size(); ++session) {
-        waiting = waiting || !turns_->is_idle(session);
-      }
-      if (!waiting) break;
-    }
-    for (Session& session : sessions_) session.finish();
-    sessions_.clear();
-    records_.clear();
-    jobs_.clear();
-    in_progress_.clear();
-    deferred_.clear();
-    blocked_ = false;
-    context_.reset();
-  }
-
- private:
-  // A step that has begun and is not done.
-  struct Progress {
-    std::size_t record = 0;
-    std::size_t told = 0;  // commands that are in a slot's parts
-    bool blocked = false;
-    std::vector<std::string> by;
-  };
-
-  std::optional<PlayFailure> play_setup() {
-    Session session("setup", *context_);
-    for (const Command& command : context_->script.setup) {
-      const Outcome outcome = session.execute(command);
-      const auto* put = std::get_if<PutCommand>(&command.action);
-      const bool there_already = put != nullptr && put->insert && outcome.error &&
-                                 outcome.error->code() == ErrorCode::already_exists;
-      if (outcome.error && !there_already) return PlayFailure{command.place, *outcome.error};
-    }
-    return std::nullopt;
-  }
-
-  void play(const Step& step) {
-    in_progress_[step.session] = Progress{records_.size(), 0, false, {}};
-    StepRecord& record = records_.emplace_back();
-    record.step = &step;
-    Session& session = sessions_[step.session];
-    const auto& job =
-        jobs_.emplace_back([&session, &step, &record] { session.play(step, record); });
-    turns_->run(step.session, job);
-    follow(step.session);
-  }
-
-  // What has come of the turn that a session had.
-  void follow(std::size_t session) {
-    Progress& progress = *in_progress_[session];
-    StepRecord& record = records_[progress.record];
-    const bool done = turns_->is_idle(session);
-    slot_.push_back(
-        {session, &record, progress.told, record.commands.size(), done ? nullptr : record.current});
-    progress.told = record.commands.size();
-    if (!done) {
-      blocked_ = true;
-      if (!progress.blocked) progress.by = turns_->blockers(session);
-      progress.blocked = true;
-      return;
-    }
-    if (progress.blocked) {
-      record.outcome.blocked = Blocking{std::move(progress.by), std::nullopt, true};
-    }
-    in_progress_[session].reset();
-  }
-
-  // T3: the woken, then whoever waited for another session, then the deferred.
-  void settle() {
-    for (;;) {
-      if (const auto woken = turns_->next_woken()) {
-        turns_->resume(*woken);
-        follow(*woken);
-      } else if (!end_a_wait() && !play_a_deferred_step()) {
-        return;
-      }
-    }
-  }
-
-  bool end_a_wait() {
-    for (std::size_t session = 0; session < sessions_.size(); ++session) {
-      const auto other = turns_->waited_for(session);
-      if (!other || !turns_->is_idle(*other)) continue;
-      turns_->end_wait(session);
-      return true;
-    }
-    return false;
-  }
-
-  bool play_a_deferred_step() {
-    const auto ready = std::find_if(deferred_.begin(), deferred_.end(),
-                                    [this](const Step* step) { return can_step(step->session); });
-    if (ready == deferred_.end()) return false;
-    const Step& step = **ready;
-    deferred_.erase(ready);
-    play(step);
-    return true;
-  }
-
-  std::unique_ptr<ReusedPlayground> playground_;
-  std::shared_ptr<PlayRecorder> recorder_ = std::make_shared<PlayRecorder>();
-  std::shared_ptr<FiberTurns> turns_ = std::make_shared<FiberTurns>();
-  std::optional<SessionContext> context_;  // of the play that is on
-  std::deque<Session> sessions_;
-  std::deque<StepRecord> records_;  // the sessions write into them
-  std::deque<std::function<void()>> jobs_;
-  std::vector<std::optional<Progress>> in_progress_;  // by session
-  std::vector<const Step*> deferred_;
-  std::vector<SlotPart> slot_;
-  bool blocked_ = false;
-};
-
-OrderPlayer::OrderPlayer(std::unique_ptr<Stagehand> stagehand) : stagehand_(std::move(stagehand)) {}
-OrderPlayer::~OrderPlayer() = default;
+OrderPlayer::~OrderPlayer() {
+  abandon();
+  conductor_.detach();
+  playground_->database().remove_observer(recorder_);
+}
 
 Result<std::unique_ptr<OrderPlayer>> OrderPlayer::open() {
   auto playground = ReusedPlayground::open();
   if (!playground) return playground.error();
-  return std::unique_ptr<OrderPlayer>(
-      new OrderPlayer(std::make_unique<Stagehand>(std::move(*playground))));
+  return std::unique_ptr<OrderPlayer>(new OrderPlayer(std::move(*playground)));
 }
 
 std::variant<PlayedOrder, PlayFailure> OrderPlayer::play(const Script& script, Cell cell,
                                                          const std::vector<std::size_t>& steps) {
   if (auto failure = start(script, cell)) return std::move(*failure);
-  for (const std::size_t step : steps) stagehand_->play_or_defer(script.steps[step]);
-  while (stagehand_->let_time_pass()) continue;
+  conductor_.play(script, steps);
   return finish();
 }
 
 std::optional<PlayFailure> OrderPlayer::start(const Script& script, Cell cell) {
-  return stagehand_->start(script, cell);
+  abandon();
+  if (auto fresh = playground_->restart(); !fresh) {
+    return PlayFailure{std::nullopt, fresh.error()};
+  }
+  recorder_->clear();
+  recorder_->listen(true);
+  auto setup = conductor_.play_setup(script.setup, cell);
+  if (auto* failure = std::get_if<PlayFailure>(&setup)) return std::move(*failure);
+  for (const SessionDefinition& session : script.sessions) {
+    conductor_.add_session(session.name, cell);
+  }
+  return std::nullopt;
 }
-bool OrderPlayer::can_step(std::size_t session) const { return stagehand_->can_step(session); }
-const std::vector<SlotPart>& OrderPlayer::step(const Step& step) {
-  stagehand_->step(step);
-  return stagehand_->slot();
+
+const std::vector<PlayEvent>& OrderPlayer::step(const Step& step) {
+  events_.clear();
+  conductor_.play(step);
+  return events_;
 }
-bool OrderPlayer::let_time_pass() { return stagehand_->let_time_pass(); }
-const std::vector<SlotPart>& OrderPlayer::turns() const { return stagehand_->slot(); }
-bool OrderPlayer::has_blocked() const { return stagehand_->has_blocked(); }
-std::variant<PlayedOrder, PlayFailure> OrderPlayer::finish() { return stagehand_->finish(); }
-void OrderPlayer::abandon() { stagehand_->clear(); }
+
+bool OrderPlayer::let_time_pass() {
+  events_.clear();
+  return conductor_.let_time_pass();
+}
+
+std::variant<PlayedOrder, PlayFailure> OrderPlayer::finish() {
+  recorder_->listen(false);
+  PlayedOrder play;
+  play.history = recorder_->history();
+  play.verdict = check(play.history);
+  auto state = playground_->state();
+  if (!state) {
+    abandon();
+    return PlayFailure{std::nullopt, state.error()};
+  }
+  play.state = std::move(*state);
+  play.blocked = blocked_;
+  play.deadlock = turns_->saw_deadlock();
+  play.never_played = conductor_.never_played();
+  play.endings.reserve(conductor_.session_count());
+  for (std::size_t session = 0; session < conductor_.session_count(); ++session) {
+    play.endings.push_back(conductor_.session(session)->endings());
+  }
+  play.steps = conductor_.take_records();
+  abandon();
+  return play;
+}
+
+void OrderPlayer::abandon() {
+  recorder_->listen(false);
+  conductor_.restart();
+  events_.clear();
+  blocked_ = false;
+}
 
 }  // namespace isolde::lab

@@ -1,18 +1,18 @@
-// Plays schedules one after the other, fast: no file is opened, no thread started, for any of them.
+// Plays orders of steps one after the other, fast: no file is opened, no thread started, for any.
 #pragma once
 
 #include <cstddef>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
 #include <variant>
 #include <vector>
 
-#include "lab/check/checker.h"
+#include "lab/check/verdict.h"
 #include "lab/history/history.h"
-#include "lab/play/play.h"
+#include "lab/play/conductor.h"
+#include "lab/play/fiber_turns.h"
+#include "lab/play/playground.h"
 #include "lab/play/session.h"
 #include "lab/script/cell.h"
 #include "lab/script/script.h"
@@ -32,20 +32,10 @@ struct PlayedOrder {
   Verdict verdict;                           // of the checker on it
 };
 
-// One turn of a session within a slot of the schedule.
-struct SlotPart {
-  std::size_t session = 0;
-  const StepRecord* record = nullptr;
-  // The commands of the record that came to an end in this turn.
-  std::size_t from = 0;
-  std::size_t to = 0;
-  const Command* waiting = nullptr;  // at which the turn ended
-};
-
 // Holds one temporary database and plays whatever it is given in it: any script, cell and order.
 // Each play begins as the first would: what the last one left behind is erased, then setup runs.
 //
-// A whole schedule:       play()
+// A whole order:          play()
 // Or one step at a time:  start(), then step() while there is one that can be played, then finish()
 //
 // Thread safety: none; and all calls from one thread.
@@ -64,17 +54,16 @@ class OrderPlayer {
 
   // Erases, and plays setup. `script` must live until finish() has returned.
   std::optional<PlayFailure> start(const Script& script, Cell cell);
-  // Whether the session is neither blocked nor woken. So it is between the steps of a schedule.
-  bool can_step(std::size_t session) const;
-  // Plays a step, and lets those go on whom it wakes. Returns everybody's turns, in order, until
-  // the next call. Precondition: can_step() of its session.
-  const std::vector<SlotPart>& step(const Step& step);
+  // Whether the session is not blocked, as every session is between steps that is not.
+  bool can_step(std::size_t session) const { return conductor_.can_play(session); }
+  // Plays a step, and lets the sessions go on that it wakes. Returns what happened, until the next
+  // call. Precondition: can_step() of its session.
+  const std::vector<PlayEvent>& step(const Step& step);
   // When no session with steps left can go on: lets the lock timeout that ends first pass. False:
-  // there is none. The turns are in `turns()` then.
+  // there is none. What happened is in `events()` then.
   bool let_time_pass();
-  const std::vector<SlotPart>& turns() const;
-  // Whether a step has had to wait so far.
-  bool has_blocked() const;
+  const std::vector<PlayEvent>& events() const noexcept { return events_; }
+  const std::deque<StepRecord>& records() const noexcept { return conductor_.records(); }
 
   // Judges the play and ends what is still open.
   std::variant<PlayedOrder, PlayFailure> finish();
@@ -82,9 +71,15 @@ class OrderPlayer {
   void abandon();
 
  private:
-  class Stagehand;
-  explicit OrderPlayer(std::unique_ptr<Stagehand> stagehand);
-  std::unique_ptr<Stagehand> stagehand_;
+  class PlayRecorder;
+  explicit OrderPlayer(std::unique_ptr<Playground> playground);
+
+  std::unique_ptr<Playground> playground_;
+  std::shared_ptr<PlayRecorder> recorder_;
+  std::shared_ptr<FiberTurns> turns_ = std::make_shared<FiberTurns>();
+  Conductor conductor_;
+  std::vector<PlayEvent> events_;  // of the last step
+  bool blocked_ = false;           // a step of this play had to wait
 };
 
 }  // namespace isolde::lab

@@ -5,21 +5,25 @@
 #include <algorithm>
 #include <set>
 
+#include "lab/check/checker.h"
 #include "lab/history/recorder.h"
+#include "lab/play/thread_turns.h"
 #include "lab/text/text.h"
 
 namespace isolde::lab {
 namespace {
 
-bool lets_a_sync_fail(const Script& script) {
+// Whether any step of the script has a command of this kind.
+template <typename Kind>
+bool has(const Script& script) {
   return std::any_of(script.steps.begin(), script.steps.end(), [](const Step& step) {
     return std::any_of(step.commands.begin(), step.commands.end(), [](const Command& command) {
-      return std::holds_alternative<FailCommand>(command.action);
+      return std::holds_alternative<Kind>(command.action);
     });
   });
 }
 
-// Who waits, through others, for itself; by label, in the order of the waits.
+// Transactions that wait, through others, for themselves; by label, in the order of the waits.
 std::vector<std::string> waits_in_a_circle(const LockState& locks) {
   std::map<std::uint64_t, const AwaitedLock*> waits;
   for (const AwaitedLock& wait : locks.awaited) waits[wait.waiter.id.value] = &wait;
@@ -48,10 +52,7 @@ std::vector<std::string> waits_in_a_circle(const LockState& locks) {
 class Playing {
  public:
   Playing(const Script& script, std::size_t schedule, Cell cell, Playground& playground)
-      : script_(script),
-        schedule_(script.schedules[schedule]),
-        playground_(playground),
-        context_{script, playground, cell, {}, nullptr} {
+      : script_(script), schedule_(script.schedules[schedule]), playground_(playground) {
     play_.script = &script;
     play_.schedule = schedule;
     play_.cell = cell;
@@ -59,15 +60,9 @@ class Playing {
 
   PlayResult run(const std::function<bool()>& stop) && {
     playground_.database().add_observer(recorder_);
-    PlayResult result = recorded_run(stop);
+    auto failure = play_steps(stop);
     playground_.database().remove_observer(recorder_);
-    return result;
-  }
-
- private:
-  PlayResult recorded_run(const std::function<bool()>& stop) {
-    if (auto failure = play_setup()) return std::move(*failure);
-    if (auto failure = play_steps(stop)) return std::move(*failure);
+    if (failure) return std::move(*failure);
     check_finals();
     check_invariants();
     check_outcomes();
@@ -75,24 +70,28 @@ class Playing {
     return std::move(play_);
   }
 
-  std::optional<PlayFailure> play_setup() {
-    Session session("setup", context_);
-    for (const Command& command : script_.setup) {
-      Outcome outcome = session.execute(command);
-      const auto* put = std::get_if<PutCommand>(&command.action);
-      const bool there_already = put != nullptr && put->insert && outcome.error &&
-                                 outcome.error->code() == ErrorCode::already_exists;
-      if (outcome.error && !there_already) return PlayFailure{command.place, *outcome.error};
-      play_.setup.push_back({&command, std::move(outcome)});
-    }
-    return std::nullopt;
-  }
-
+ private:
   std::optional<PlayFailure> play_steps(const std::function<bool()>& stop) {
-    Conductor conductor(context_);
-    if (!conductor.play(schedule_, stop)) {
+    const auto turns = std::make_shared<ThreadTurns>();
+    if (has<HoldCommand>(script_)) turns->allow_holds();
+    Conductor conductor(playground_, turns, Conductor::SessionWait::if_time_does_not_help,
+                        [this](const PlayEvent& event) { play_.events.push_back(event); });
+    conductor.attach();
+    auto setup = conductor.play_setup(script_.setup, play_.cell);
+    if (auto* failure = std::get_if<PlayFailure>(&setup)) return std::move(*failure);
+    play_.setup = std::get<std::vector<CommandRecord>>(std::move(setup));
+    for (const SessionDefinition& session : script_.sessions) {
+      conductor.add_session(session.name, play_.cell);
+    }
+    if (!conductor.play(script_, schedule_.steps, stop)) {
       return PlayFailure{std::nullopt, Error(ErrorCode::cancelled, "interrupted")};
     }
+    return judge(conductor);
+  }
+
+  // As of the end of the schedule: what happens after it, to end what is still open, is no part of
+  // the play.
+  std::optional<PlayFailure> judge(Conductor& conductor) {
     play_.unseen_deadlock = waits_in_a_circle(playground_.database().locks());
     if (!play_.unseen_deadlock.empty()) {
       play_.checks.push_back(
@@ -100,14 +99,15 @@ class Playing {
            fmt::format("{} wait for each other for ever", fmt::join(play_.unseen_deadlock, " ")),
            false});
     }
-    // What happens from here on, to end what is still open, is no part of the run.
     playground_.database().remove_observer(recorder_);
     play_.verdict = check(history());
-    play_.steps = conductor.steps();
-    play_.events = conductor.events();
-    play_.endings = conductor.endings();
-    auto failure = read_state();
-    if (failure) return failure;
+    play_.steps = conductor.take_records();
+    for (std::size_t session = 0; session < conductor.session_count(); ++session) {
+      const Session& ended = *conductor.session(session);
+      play_.endings[ended.name()] = ended.endings();
+    }
+    bindings_ = conductor.bindings();
+    if (auto failure = read_state()) return failure;
     for (const StepRecord& record : play_.steps) check_step(record);
     for (const Step* step : conductor.never_played()) {
       play_.checks.push_back({step->place, "step " + step->name, "to be played",
@@ -148,7 +148,7 @@ class Playing {
       if (!expectation.cells.contains(play_.cell)) continue;
       play_.checks.push_back({expectation.place, "step " + record.step->name,
                               expectation.outcome.text, to_script(record.outcome),
-                              matches(expectation.outcome, record.outcome, context_.bindings)});
+                              matches(expectation.outcome, record.outcome, bindings_)});
     }
   }
 
@@ -182,14 +182,14 @@ class Playing {
 
   void check_final_item(const FinalExpectation::Item& item, State& unnamed,
                         std::vector<std::string>& differences) {
-    auto key = evaluate(item.key, context_.bindings);
+    auto key = evaluate(item.key, bindings_);
     if (!key) {
       differences.push_back(fmt::format("({})", key.error().message()));
       return;
     }
     std::optional<std::string> wanted;
     if (item.value) {
-      auto value = evaluate(*item.value, context_.bindings);
+      auto value = evaluate(*item.value, bindings_);
       if (!value) {
         differences.push_back(fmt::format("({})", value.error().message()));
         return;
@@ -279,7 +279,7 @@ class Playing {
   const Script& script_;
   const Schedule& schedule_;
   Playground& playground_;
-  SessionContext context_;
+  Bindings bindings_;  // as of the end of the schedule
   std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
   Play play_;
 };
@@ -293,7 +293,7 @@ std::size_t Play::passed() const {
 
 PlayResult play(const Script& script, std::size_t schedule, Cell cell, Playground& playground,
                 const std::function<bool()>& stop) {
-  playground.want_syncs(lets_a_sync_fail(script));
+  playground.want_syncs(has<FailCommand>(script));
   if (auto fresh = playground.restart(); !fresh) return PlayFailure{std::nullopt, fresh.error()};
   return Playing(script, schedule, cell, playground).run(stop);
 }

@@ -1,8 +1,8 @@
-// Plays one schedule of a script in one cell, and checks what the script expects of it.
+// A play: one schedule of a script in one cell, and what the script expects of it.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "lab/check/checker.h"
+#include "lab/check/verdict.h"
 #include "lab/play/conductor.h"
 #include "lab/play/playground.h"
 #include "lab/play/session.h"
@@ -29,13 +29,13 @@ struct Check {
   bool passed = false;
 };
 
-// A finished run. Points into its script, which must outlive it.
+// What came of one schedule in one cell. Points into its script, which must outlive it.
 struct Play {
   const Script* script = nullptr;
   std::size_t schedule = 0;
   Cell cell;
   std::vector<CommandRecord> setup;
-  std::vector<StepRecord> steps;  // in the order in which they began
+  std::deque<StepRecord> steps;   // in the order in which they began
   std::vector<PlayEvent> events;  // in the order in which they happened
   State state;
   // What differs from the playground's origin; nothing: removed.
@@ -51,15 +51,10 @@ struct Play {
   std::size_t failed() const { return checks.size() - passed(); }
 };
 
-// A run that could not be finished: setup failed, or the database did.
-struct PlayFailure {
-  std::optional<Place> place;  // the line of setup
-  Error error;
-};
-
 using PlayResult = std::variant<Play, PlayFailure>;
 
-// `stop` is asked between steps; once it answers true, the run ends as a failure, `cancelled`.
+// Plays the schedule in a fresh state of the playground, and checks. `stop` is asked between steps;
+// once it answers true, the play ends as a failure, `cancelled`.
 PlayResult play(const Script& script, std::size_t schedule, Cell cell, Playground& playground,
                 const std::function<bool()>& stop = {});
 

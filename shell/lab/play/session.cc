@@ -124,7 +124,7 @@ bool Session::play_again(StepRecord& record) {
     context_.bindings.erase(stretch.step->name);
     for (std::size_t i = stretch.from; i < stretch.to && !stopped_; ++i) {
       if (play_command(*stretch.step, stretch.step->commands[i], record)) continue;
-      if (aborted_) return false;
+      if (aborted_ || stopped_) return false;
       record.outcome = Outcome::of({});
       break;
     }
@@ -177,7 +177,7 @@ Outcome Session::execute(const Command& command) {
   Outcome outcome =
       std::visit([&](const auto& action) { return run(command, action); }, command.action);
   if (outcome.error) outcome.error = context_.playground.told(*outcome.error);
-  if (context_.turns != nullptr) context_.turns->pause();
+  context_.turns->pause();
   note_end(outcome);
   return outcome;
 }
@@ -216,8 +216,8 @@ Outcome Session::run(const Command&, const BeginCommand& begin) {
 
 TransactionOptions Session::options(const BeginCommand& begin) const {
   TransactionOptions options;
-  options.isolation = begin.level.value_or(context_.cell.level);
-  options.locking = begin.locking.value_or(context_.cell.locking);
+  options.isolation = begin.level.value_or(cell_.level);
+  options.locking = begin.locking.value_or(cell_.locking);
   options.read_only = begin.read_only;
   options.priority = begin.priority;
   options.label = name_;
@@ -331,11 +331,7 @@ Outcome Session::run(const Command&, const CloseCommand& close) {
 }
 
 Outcome Session::run(const Command&, const WaitCommand& wait) {
-  const auto& sessions = context_.script.sessions;
-  const auto other = std::find_if(sessions.begin(), sessions.end(), [&](const auto& session) {
-    return session.name == wait.session;
-  });
-  context_.turns->wait_for(static_cast<std::size_t>(other - sessions.begin()));
+  context_.turns->wait_for(wait.session);
   return Outcome::of({});
 }
 
@@ -363,8 +359,7 @@ Outcome Session::run(const Command&, const FailCommand&) {
 }
 
 Outcome Session::run(const Command&, const HoldCommand& hold) {
-  if (context_.turns != nullptr && context_.turns->hold(hold.place, hold.step))
-    return Outcome::of({});
+  if (context_.turns->hold(hold.place, hold.step)) return Outcome::of({});
   return invalid(
       "hold is for the schedules of scripts, in a build with yield points (the presets dev and "
       "faults)");

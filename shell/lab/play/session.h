@@ -37,11 +37,9 @@ struct StepRecord {
 
 // What the sessions of a play share.
 struct SessionContext {
-  const Script& script;
   Playground& playground;
-  Cell cell;
   Bindings bindings;
-  Turns* turns = nullptr;  // nothing: alone, as setup is
+  Turns* turns = nullptr;
   // Whether what a session is at shall end at once; asked from its thread. Nothing: never.
   std::function<bool()> interrupted = {};
 };
@@ -51,13 +49,18 @@ struct SessionContext {
 // Outside a transaction each command commits by itself. After an abort nothing does, until `begin`,
 // `rollback` or `retry`: a script must not go on as if its transaction were still there.
 //
-// Not thread-safe: it runs in its own thread, while it has the turn (see ThreadTurns). The stage
-// must outlive it; destruction rolls back.
+// Not thread-safe: it runs while it has the turn (see Turns). The context must outlive it;
+// destruction rolls back.
 class Session {
  public:
-  Session(std::string name, SessionContext& stage) : name_(std::move(name)), context_(stage) {}
+  // `cell`: of transactions that name no level, no locking.
+  Session(std::string name, SessionContext& context, Cell cell)
+      : name_(std::move(name)), context_(context), cell_(cell) {}
 
   const std::string& name() const noexcept { return name_; }
+  Cell cell() const noexcept { return cell_; }
+  // From the next transaction on.
+  void set_cell(Cell cell) noexcept { cell_ = cell; }
 
   // Plays a step into `record`, which is up to date whenever another session has the turn.
   void play(const Step& step, StepRecord& record);
@@ -68,11 +71,10 @@ class Session {
   bool in_transaction() const noexcept { return txn_.has_value(); }
   // The open one, if any; it may be looked at while the session does not run.
   const Transaction* transaction() const noexcept { return txn_ ? &*txn_ : nullptr; }
-  // Its transaction was ended by an error that nobody acknowledged yet.
+  // Its transaction was ended by an error that no command has acknowledged yet.
   bool is_aborted() const noexcept { return aborted_; }
   bool has_cursor(const std::string& name) const { return cursors_.count(name) != 0; }
-  // Whether its waits for locks end by themselves.
-  bool has_timeout() const noexcept { return timeout_.has_value(); }
+  // After which its waits for locks end by themselves.
   std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }
   // Nothing more of the step that it is in shall be executed.
   void stop() noexcept { stopped_ = true; }
@@ -138,10 +140,11 @@ class Session {
 
   std::string name_;
   SessionContext& context_;
+  Cell cell_;
   std::optional<Transaction> txn_;
   std::map<std::string, OpenCursor> cursors_;         // of txn_: they go first
   std::optional<std::chrono::milliseconds> timeout_;  // of txn_
-  bool aborted_ = false;  // its transaction was ended by an error that nobody acknowledged yet
+  bool aborted_ = false;
   std::vector<std::pair<std::string, Savepoint>> savepoints_;  // outermost first
   std::vector<Ending> endings_;
   std::vector<Stretch> since_begin_;  // what a retry would run again

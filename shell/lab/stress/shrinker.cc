@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "lab/check/checker.h"
 #include "lab/stress/draft_of_history.h"
 
 namespace isolde::lab {

@@ -59,7 +59,7 @@ std::vector<std::string> Workbench::completions(std::string_view line) {
   std::vector<std::string> candidates;
   const auto add_sessions = [&](std::string_view suffix) {
     for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-      if (seats_[seat].session) candidates.push_back(label_of(seat) + std::string(suffix));
+      if (is_open(seat)) candidates.push_back(label_of(seat) + std::string(suffix));
     }
   };
   const auto add_keyspaces = [&] {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "lab/play/run_json.h"
+#include "lab/play/thread_turns.h"
 #include "lab/play/transcript.h"
 #include "lab/script/command_registry.h"
 #include "lab/text/text.h"
@@ -18,8 +19,8 @@ namespace {
 using Reply = Workbench::Reply;
 using Paint = Screen::Paint;
 
-// Tells the host when a session was woken. It is added behind ThreadTurns, which knows of the wake
-// by then.
+// Tells the host when a session was woken. It is added behind the turns, which know of the wake by
+// then.
 class Bell final : public Observer {
  public:
   explicit Bell(Host& host) : host_(host) {}
@@ -42,12 +43,10 @@ Workbench::Workbench(Setting setting, ScreenStyle style, Host& host)
     : setting_(std::move(setting)),
       screen_(style),
       host_(host),
-      script_{Source("", ""), {}, {}, {}, {}, {}, {}, {}},
-      context_{script_, playground_, setting_.cell, {}, nullptr},
-      turns_(std::make_shared<ThreadTurns>()),
+      conductor_(playground_, std::make_shared<ThreadTurns>(), Conductor::SessionWait::at_once,
+                 [this](const PlayEvent& event) { happened(event); }),
       bell_(std::make_shared<Bell>(host)) {
-  context_.turns = turns_.get();
-  context_.interrupted = [&host] { return host.interrupted(); };
+  conductor_.interrupt_when([&host] { return host.interrupted(); });
 }
 
 Workbench::~Workbench() {
@@ -72,26 +71,29 @@ Result<void> Workbench::attach() {
   for (const Keyspace& keyspace : playground_.database().keyspaces()) {
     if (keyspace.name() != default_keyspace_name) origin_keyspaces_.push_back(keyspace.name());
   }
-  // The sessions remember steps of theirs, for retry.
+  // The sessions begin anew: they remember steps of theirs, for retry.
+  std::vector<std::optional<Cell>> cells;  // of those that are open
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (!seats_[seat].session) continue;
-    seats_[seat].session = std::make_unique<Session>(label_of(seat), context_);
+    cells.push_back(is_open(seat) ? std::optional(conductor_.session(seat)->cell()) : std::nullopt);
+  }
+  conductor_.restart();
+  for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
+    conductor_.add_session(label_of(seat), cells[seat].value_or(setting_.cell));
+    if (!cells[seat]) conductor_.close_session(seat);
     seats_[seat].steps = 0;
   }
   typed_.clear();
   step_names_.clear();
   abort_.reset();
-  context_.bindings.clear();
   log_ = std::make_shared<SessionLog>([this](std::string_view session) -> std::string {
     const auto seat = find_seat(session);
-    if (!seat || seats_[*seat].at == nullptr) return {};
-    const Command* command = seats_[*seat].at->record.current;
-    return command == nullptr ? std::string() : command->text;
+    const StepRecord* record = seat ? conductor_.unfinished(*seat) : nullptr;
+    return record == nullptr || record->current == nullptr ? std::string() : record->current->text;
   });
-  // In this order: by the time that ThreadTurns says that somebody is blocked, the log knows of
-  // what; and by the time that the bell rings, ThreadTurns knows who was woken.
+  // In this order: by the time that the turns say that a session is blocked, the log knows of what;
+  // and by the time that the bell rings, the turns know which one was woken.
   playground_.database().add_observer(log_);
-  playground_.database().add_observer(turns_);
+  conductor_.attach();
   playground_.database().add_observer(bell_);
   return {};
 }
@@ -99,7 +101,7 @@ Result<void> Workbench::attach() {
 void Workbench::detach() {
   playground_.database().remove_observer(bell_);
   playground_.database().remove_observer(log_);
-  playground_.database().remove_observer(turns_);
+  conductor_.detach();
 }
 
 Reply Workbench::complain(std::string_view line, std::string_view name, std::size_t line_number,
@@ -128,7 +130,7 @@ Reply Workbench::refuse(const std::string& message) {
 Reply Workbench::no_session(std::string_view name) {
   std::vector<std::string_view> names;
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (seats_[seat].session) names.push_back(script_.sessions[seat].name);
+    if (is_open(seat)) names.push_back(label_of(seat));
   }
   return refuse(fmt::format("there is no session {}{}; open it: session {}", name,
                             did_you_mean(name, names), name));
@@ -136,7 +138,7 @@ Reply Workbench::no_session(std::string_view name) {
 
 std::optional<std::size_t> Workbench::find_seat(std::string_view name) const {
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (script_.sessions[seat].name == name && seats_[seat].session) return seat;
+    if (label_of(seat) == name && is_open(seat)) return seat;
   }
   return std::nullopt;
 }
@@ -144,14 +146,13 @@ std::optional<std::size_t> Workbench::find_seat(std::string_view name) const {
 // A session that was closed leaves its seat to the next one of its name.
 std::size_t Workbench::seat_for(const std::string& name) {
   std::size_t seat = 0;
-  while (seat < seats_.size() && script_.sessions[seat].name != name) ++seat;
-  if (seat == seats_.size()) {
-    turns_->add(name);
-    script_.sessions.push_back({name, {}});
-    seats_.emplace_back();
+  while (seat < seats_.size() && label_of(seat) != name) ++seat;
+  if (seat < seats_.size()) {
+    conductor_.reopen_session(seat, name, setting_.cell);
+  } else {
+    seats_.emplace_back().name = name;
+    conductor_.add_session(name, setting_.cell);
   }
-  seats_[seat].session = std::make_unique<Session>(name, context_);
-  seats_[seat].cell = setting_.cell;
   return seat;
 }
 
@@ -174,7 +175,7 @@ Reply Workbench::execute(std::string_view line, std::string_view name, std::size
     const bool close = typed.or_shell->verb == ShellVerb::close;
     const std::string& meant = *typed.or_shell->session;
     if (!typed.session &&
-        (!close || (find_seat(meant) && !seats_[*seat].session->has_cursor(meant)))) {
+        (!close || (find_seat(meant) && !conductor_.session(*seat)->has_cursor(meant)))) {
       typed.shell = std::move(typed.or_shell);
     }
   }
@@ -206,7 +207,7 @@ std::string Workbench::fresh_step_name(std::size_t seat) {
 Reply Workbench::play(std::size_t seat, TypedLine line) {
   if (!playground_.is_open()) return refuse("the database has crashed; reopen it: reopen");
   if (seats_[seat].at != nullptr) {
-    const std::vector<std::string> by = turns_->blockers(seat);
+    const std::vector<std::string> by = conductor_.turns().blockers(seat);
     return refuse(
         fmt::format("session {} waits for {}, so it can do nothing else; end that wait "
                     "from the other side, or by: cancel {}",
@@ -217,52 +218,39 @@ Reply Workbench::play(std::size_t seat, TypedLine line) {
   typed.step.session = seat;
   typed.step.commands = std::move(line.commands);
   typed.step.text = std::move(line.text);
-  typed.cell = seats_[seat].cell;
-  typed.began = Clock::now();
+  typed.cell = conductor_.session(seat)->cell();
+  typed.record = conductor_.records().size();
   seats_[seat].at = &typed;
-  current_ = &typed.step;
-  context_.cell = typed.cell;
-  Session& session = *seats_[seat].session;
-  turns_->run(seat, [&session, &typed] { session.play(typed.step, typed.record); });
-  follow(seat);
-  settle_now();
-  current_ = nullptr;
+  conductor_.play(typed.step);
   return Reply::done;
 }
 
-// What has come of the turn that a session had.
-void Workbench::follow(std::size_t seat) {
-  TypedStep& typed = *seats_[seat].at;
-  if (turns_->state(seat) != ThreadTurns::State::idle) {
-    show_block(seat);
+void Workbench::happened(const PlayEvent& event) {
+  TypedStep& typed = *seats_[event.step->session].at;
+  if (event.kind == PlayEvent::Kind::blocked) {
+    show_block(typed, event);
     return;
   }
-  seats_[seat].at = nullptr;
+  seats_[event.step->session].at = nullptr;
   typed.done = true;
-  typed.record.deadlock = turns_->take_deadlock(seat);
-  const auto& error = typed.record.outcome.error;
+  const auto& error = record_of(typed).outcome.error;
   typed.by_hand = typed.by_hand || (error && error->code() == ErrorCode::cancelled);
-  const bool woken = typed.blocked.has_value();
-  if (woken) {
-    typed.blocked->finished = true;
-    if (current_ != nullptr) typed.blocked->until = current_->name;
-    typed.record.outcome.blocked = typed.blocked;
+  if (screen_.json()) {
+    show(step_line(label_of(event.step->session), record_of(typed),
+                   event.kind == PlayEvent::Kind::woken));
   }
-  show_commands(typed, woken);
+  show_commands(typed, event);
 }
 
-void Workbench::show_commands(TypedStep& typed, bool woken) {
-  const std::string& name = script_.sessions[typed.step.session].name;
-  if (screen_.json() && typed.done) {
-    show(step_line(name, typed.record, woken));
-    for (std::size_t i = typed.told; i < typed.record.commands.size(); ++i) {
-      note_abort(typed, typed.record.commands[i]);
-    }
-    typed.told = typed.record.commands.size();
-    return;
-  }
-  for (; typed.told < typed.record.commands.size(); ++typed.told) {
-    const CommandRecord& record = typed.record.commands[typed.told];
+// Those that came to an end; JSON has told of them already.
+void Workbench::show_commands(const TypedStep& typed, const PlayEvent& event) {
+  const std::string& name = label_of(typed.step.session);
+  const StepRecord& step = record_of(typed);
+  bool woken = event.kind == PlayEvent::Kind::woken;
+  for (std::size_t i = event.from; i < event.to; ++i) {
+    const CommandRecord& record = step.commands[i];
+    note_abort(typed, record);
+    if (screen_.json()) continue;
     std::string verb = ": ";
     if (woken) {
       const std::string after = screen_.style().clock
@@ -270,15 +258,13 @@ void Workbench::show_commands(TypedStep& typed, bool woken) {
                                     : std::string();
       verb = fmt::format(" wakes{}: {} → ", after, printable(record.command->text));
       woken = false;
-    } else if (typed.record.commands.size() > 1) {
+    } else if (step.commands.size() > 1) {
       verb = fmt::format(": {} → ", printable(record.command->text));
     }
     show(screen_.outcome(typed.step.session, name, verb, record.outcome));
-    note_abort(typed, record);
     if (!record.outcome.error) continue;
-    show(screen_.note(typed.record.deadlock
-                          ? deadlock_sentence(*typed.record.deadlock)
-                          : evidence_sentence(*record.outcome.error, name, playground_)));
+    show(screen_.note(step.deadlock ? deadlock_sentence(*step.deadlock)
+                                    : evidence_sentence(*record.outcome.error, name, playground_)));
   }
 }
 
@@ -288,27 +274,25 @@ void Workbench::note_abort(const TypedStep& typed, const CommandRecord& record) 
       error->code() == ErrorCode::transaction_finished) {
     return;
   }
-  abort_ = Abort{script_.sessions[typed.step.session].name, typed.step.name, record.command->text,
-                 *error, typed.record.deadlock};
+  abort_ = Abort{label_of(typed.step.session), typed.step.name, record.command->text, *error,
+                 record_of(typed).deadlock};
 }
 
-void Workbench::show_block(std::size_t seat) {
-  TypedStep& typed = *seats_[seat].at;
-  const std::vector<std::string> by = turns_->blockers(seat);
+void Workbench::show_block(TypedStep& typed, const PlayEvent& event) {
+  const std::size_t seat = typed.step.session;
   if (!typed.blocked) {
-    typed.blocked = Blocking{by, std::nullopt, false};
+    typed.blocked = Blocking{event.by, std::nullopt, false};
     typed.blocked_at = Clock::now();
   }
-  if (screen_.json()) {
-    show(blocked_line(label_of(seat), typed.record, by));
-    return;
-  }
-  show_commands(typed, false);
+  if (screen_.json()) show(blocked_line(label_of(seat), record_of(typed), event.by));
+  show_commands(typed, event);
+  if (screen_.json()) return;
   const std::string head = screen_.session(seat, label_of(seat));
-  if (turns_->waited_for(seat)) {
-    show(fmt::format("{} {}\n", head,
-                     screen_.painted(fmt::format("waits until {} goes on", fmt::join(by, " ")),
-                                     Paint::waiting)));
+  if (conductor_.turns().waits_for_session(seat)) {
+    show(
+        fmt::format("{} {}\n", head,
+                    screen_.painted(fmt::format("waits until {} goes on", fmt::join(event.by, " ")),
+                                    Paint::waiting)));
     return;
   }
   const auto wait = log_->wait(label_of(seat));
@@ -322,45 +306,25 @@ void Workbench::show_block(std::size_t seat) {
   }
 }
 
-void Workbench::settle() {
-  current_ = nullptr;
-  settle_now();
+// Of one that still waits: that it does.
+Outcome Workbench::outcome_of(const TypedStep& typed) const {
+  if (typed.done) return record_of(typed).outcome;
+  Outcome outcome = Outcome::of({});
+  outcome.blocked = typed.blocked;
+  return outcome;
 }
 
-void Workbench::settle_now() {
-  do {
-    while (const auto woken = turns_->next_woken()) {
-      context_.cell = seats_[*woken].cell;
-      turns_->resume(*woken);
-      follow(*woken);
-    }
-  } while (end_a_wait());
-}
+void Workbench::settle() { conductor_.settle(); }
 
-bool Workbench::end_a_wait() {
-  for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    const auto other = turns_->waited_for(seat);
-    if (!other || turns_->state(*other) != ThreadTurns::State::idle) continue;
-    turns_->end_wait(seat);
-    return true;
-  }
-  return false;
-}
-
-bool Workbench::clock_can_wake() const {
-  for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (seats_[seat].at != nullptr && seats_[seat].session->has_timeout() &&
-        turns_->state(seat) == ThreadTurns::State::blocked) {
-      return true;
-    }
-  }
-  return false;
+bool Workbench::is_busy(std::size_t seat) const {
+  return is_open(seat) &&
+         (seats_[seat].at != nullptr || conductor_.session(seat)->in_transaction());
 }
 
 std::string Workbench::state_of(std::size_t seat) const {
   if (!playground_.is_open()) return "crashed";
   if (seats_[seat].at != nullptr) return "waits";
-  const Session& session = *seats_[seat].session;
+  const Session& session = *conductor_.session(seat);
   if (session.in_transaction()) {
     return session.transaction()->read_only() ? "open read only" : "open";
   }
@@ -368,9 +332,9 @@ std::string Workbench::state_of(std::size_t seat) const {
 }
 
 std::string Workbench::prompt(bool marked) const {
-  const Seat& seat = seats_[here_];
-  Cell cell = seat.cell;
-  if (const Transaction* txn = seat.session->transaction(); txn != nullptr) {
+  const Session& session = *conductor_.session(here_);
+  Cell cell = session.cell();
+  if (const Transaction* txn = session.transaction(); txn != nullptr) {
     cell = {txn->isolation(), txn->locking()};
   }
   const std::string state = state_of(here_);
@@ -380,42 +344,22 @@ std::string Workbench::prompt(bool marked) const {
     escape = '\001' + escape + '\002';
     reset = '\001' + reset + '\002';
   }
-  return fmt::format("{}{}{}[{} {}{}{}]> ", escape, script_.sessions[here_].name, reset,
-                     short_name(cell.level), name(cell.locking), state.empty() ? "" : " ", state);
+  return fmt::format("{}{}{}[{} {}{}{}]> ", escape, label_of(here_), reset, short_name(cell.level),
+                     name(cell.locking), state.empty() ? "" : " ", state);
 }
 
-// Those who wait are cancelled first: nothing that they asked for may come to happen because the
-// others go.
 void Workbench::rollback_all() {
-  for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (seats_[seat].session) seats_[seat].session->stop();
-    if (turns_->waited_for(seat)) turns_->end_wait(seat);
-    if (const auto wait = log_->wait(label_of(seat))) playground_.database().cancel(wait->id);
-  }
-  for (;;) {
-    while (const auto woken = turns_->next_woken()) turns_->resume(*woken);
-    bool waiting = false;
-    for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-      waiting = waiting || turns_->state(seat) != ThreadTurns::State::idle;
-    }
-    if (!waiting) break;
-    turns_->await_wake();
-  }
-  for (Seat& seat : seats_) {
-    seat.at = nullptr;
-    if (seat.session) seat.session->finish();
-  }
+  conductor_.end();
+  for (Seat& seat : seats_) seat.at = nullptr;
 }
 
 bool Workbench::finish() {
   if (!playground_.is_open()) return true;
   bool whole = true;
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (!seats_[seat].session) continue;
-    const bool waits = seats_[seat].at != nullptr;
-    if (!waits && !seats_[seat].session->in_transaction()) continue;
+    if (!is_busy(seat)) continue;
     host_.show(fmt::format("{} {}: rolled back, for the input ends here\n", label_of(seat),
-                           waits ? "still waits" : "has a transaction open"),
+                           seats_[seat].at != nullptr ? "still waits" : "has a transaction open"),
                true);
     whole = false;
   }

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "isolde/database.h"
+#include "lab/play/conductor.h"
 #include "lab/play/session.h"
-#include "lab/play/thread_turns.h"
 #include "lab/script/cell.h"
 #include "lab/workbench/direct_playground.h"
 #include "lab/workbench/inside_json.h"
@@ -46,8 +46,8 @@ class Host {
   virtual Result<void> write(const std::string& file, std::string_view text) = 0;
 };
 
-// Sessions are threads of which one runs at a time, as in a play (see ThreadTurns): so an answer is
-// the same each time, and whoever is blocked leaves the prompt free.
+// Sessions are threads of which one runs at a time, as in a play (see Turns): so an answer is the
+// same each time, and whoever is blocked leaves the prompt free.
 //
 // Not thread-safe: everything is called by the thread that reads the lines.
 class Workbench {
@@ -96,18 +96,16 @@ class Workbench {
   // A line for a session, as a step of a script that is being written.
   struct TypedStep {
     Step step;
-    StepRecord record;
+    std::size_t record = 0;  // index into the conductor's
     Cell cell;
     std::optional<Blocking> blocked;
-    std::size_t told = 0;  // commands that were shown
     bool done = false;
     bool by_hand = false;  // `cancel` or Ctrl-C ended it
-    Clock::time_point began;
     Clock::time_point blocked_at;
   };
+  // A session, open or closed; its number is the conductor's.
   struct Seat {
-    std::unique_ptr<Session> session;  // nothing: closed
-    Cell cell;
+    std::string name;
     TypedStep* at = nullptr;  // in progress
     std::size_t steps = 0;
   };
@@ -130,14 +128,18 @@ class Workbench {
   std::size_t seat_for(const std::string& name);
   Reply play(std::size_t seat, TypedLine typed);
   std::string fresh_step_name(std::size_t seat);
-  void follow(std::size_t seat);
-  void settle_now();
-  bool end_a_wait();
-  bool clock_can_wake() const;
-  void show_commands(TypedStep& typed, bool woken);
-  void show_block(std::size_t seat);
+  void happened(const PlayEvent& event);
+  void show_commands(const TypedStep& typed, const PlayEvent& event);
+  void show_block(TypedStep& typed, const PlayEvent& event);
   void note_abort(const TypedStep& typed, const CommandRecord& record);
-  std::string label_of(std::size_t seat) const { return script_.sessions[seat].name; }
+  const StepRecord& record_of(const TypedStep& typed) const {
+    return conductor_.records()[typed.record];
+  }
+  Outcome outcome_of(const TypedStep& typed) const;
+  bool is_open(std::size_t seat) const { return conductor_.session(seat) != nullptr; }
+  // It waits, or has a transaction open.
+  bool is_busy(std::size_t seat) const;
+  const std::string& label_of(std::size_t seat) const { return seats_[seat].name; }
   std::string state_of(std::size_t seat) const;
   void rollback_all();
   void detach();
@@ -192,18 +194,15 @@ class Workbench {
   Screen screen_;
   Host& host_;
   DirectPlayground playground_;
-  Script script_;  // the sessions' names only
-  SessionContext context_;
-  std::shared_ptr<ThreadTurns> turns_;
+  Conductor conductor_;
   std::shared_ptr<SessionLog> log_;
   std::shared_ptr<Observer> bell_;
-  std::deque<Seat> seats_;       // as script_.sessions; a deque, for sessions do not move
+  std::vector<Seat> seats_;
   std::deque<TypedStep> typed_;  // since the database was opened
   std::set<std::string> step_names_;
   std::vector<std::string> origin_keyspaces_;
-  std::optional<State> origin_;    // what it held then; nothing: more than a script should
-  std::size_t here_ = 0;           // the session at the prompt
-  const Step* current_ = nullptr;  // the step that was typed last, while it is followed
+  std::optional<State> origin_;  // what it held then; nothing: more than a script should
+  std::size_t here_ = 0;         // the session at the prompt
   std::optional<Abort> abort_;
   bool over_ = false;
   int nested_ = 0;  // files being sourced

@@ -131,23 +131,24 @@ Reply Workbench::open_session(const ShellCommand& command) {
   // Each has a thread, which waits for the next one of its name when it is closed.
   constexpr std::size_t most_sessions = 256;
   if (!known && seats_.size() == most_sessions &&
-      std::none_of(script_.sessions.begin(), script_.sessions.end(),
-                   [&name](const auto& session) { return session.name == name; })) {
+      std::none_of(seats_.begin(), seats_.end(),
+                   [&name](const Seat& seat) { return seat.name == name; })) {
     return refuse(
         fmt::format("there are {} sessions, closed ones included, and no more can be; "
                     "the name of a closed one can be taken again",
                     most_sessions));
   }
   const std::size_t seat = known ? *known : seat_for(name);
-  Cell& cell = seats_[seat].cell;
+  Session& session = *conductor_.session(seat);
+  Cell cell = session.cell();
   if (command.level) cell.level = *command.level;
   if (command.locking) cell.locking = *command.locking;
+  session.set_cell(cell);
   here_ = seat;
   if (screen_.json()) return tell(session_line(name, cell));
-  const bool open = seats_[seat].at != nullptr || seats_[seat].session->in_transaction();
   show(fmt::format(
       "{}: {}{}\n", screen_.session(seat, name), cell.to_string(),
-      open && (command.level || command.locking) ? ", from its next transaction on" : ""));
+      is_busy(seat) && (command.level || command.locking) ? ", from its next transaction on" : ""));
   return Reply::done;
 }
 
@@ -161,13 +162,14 @@ Reply Workbench::use(const std::string& name) {
 Reply Workbench::list_sessions() {
   std::vector<ListedSession> sessions;
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (!seats_[seat].session) continue;
+    if (!is_open(seat)) continue;
+    const Session& session = *conductor_.session(seat);
     ListedSession& listed = sessions.emplace_back();
-    listed = {label_of(seat), seats_[seat].cell, state_of(seat), std::nullopt, {}};
-    if (const Transaction* txn = seats_[seat].session->transaction(); txn != nullptr) {
+    listed = {label_of(seat), session.cell(), state_of(seat), std::nullopt, {}};
+    if (const Transaction* txn = session.transaction(); txn != nullptr) {
       listed.transaction = Cell{txn->isolation(), txn->locking()};
     }
-    if (seats_[seat].at != nullptr) listed.waits_for = turns_->blockers(seat);
+    if (seats_[seat].at != nullptr) listed.waits_for = conductor_.turns().blockers(seat);
   }
   if (screen_.json()) return tell(sessions_line(sessions));
   Rows rows{{"session", "begins with", "state"}};
@@ -188,18 +190,18 @@ Reply Workbench::close_session(const std::string& name) {
   if (seats_[*seat].at != nullptr) {
     return refuse(fmt::format("session {} waits; end that first: cancel {}", name, name));
   }
-  const auto others = std::count_if(seats_.begin(), seats_.end(),
-                                    [](const Seat& other) { return other.session != nullptr; });
-  if (others == 1) return refuse(fmt::format("{} is the only session; to leave: quit", name));
-  if (seats_[*seat].session->in_transaction()) {
+  std::size_t open = 0;
+  for (std::size_t other = 0; other < seats_.size(); ++other) open += is_open(other) ? 1 : 0;
+  if (open == 1) return refuse(fmt::format("{} is the only session; to leave: quit", name));
+  if (conductor_.session(*seat)->in_transaction()) {
     // As a line of its own: what others do next may depend on it, in a saved script as well.
     auto rollback = parse_line("rollback");
     static_cast<void>(play(*seat, std::move(std::get<TypedLine>(rollback))));
   }
-  seats_[*seat].session.reset();
+  conductor_.close_session(*seat);
   if (here_ == *seat) {
     here_ = 0;
-    while (!seats_[here_].session) ++here_;
+    while (!is_open(here_)) ++here_;
   }
   return tell(screen_.json() ? closed_line(name) : fmt::format("{}: closed\n", name));
 }
@@ -210,11 +212,12 @@ Reply Workbench::wait(const ShellCommand& command) {
   const bool limited = command.timeout.has_value();
   const auto deadline = Clock::now() + command.timeout.value_or(std::chrono::milliseconds(0));
   while (seats_[*seat].at != nullptr) {
-    if (!limited && !clock_can_wake()) {
+    if (!limited && !conductor_.can_time_pass()) {
       return refuse(fmt::format(
           "{} waits for {}, and nothing will happen while you wait for it; commit or roll back "
           "there, or: cancel {}",
-          *command.session, fmt::join(turns_->blockers(*seat), " and "), *command.session));
+          *command.session, fmt::join(conductor_.turns().blockers(*seat), " and "),
+          *command.session));
     }
     std::optional<std::chrono::milliseconds> longest;
     if (limited) {
@@ -234,11 +237,7 @@ Reply Workbench::cancel(std::size_t seat) {
     return refuse(fmt::format("{} does not wait for anything", label_of(seat)));
   }
   seats_[seat].at->by_hand = true;
-  if (turns_->waited_for(seat)) {
-    turns_->end_wait(seat);
-  } else if (const auto wait = log_->wait(label_of(seat))) {
-    playground_.database().cancel(wait->id);
-  }
+  conductor_.cancel(seat);
   settle();
   return Reply::done;
 }
@@ -275,10 +274,7 @@ Reply Workbench::source(const std::string& file) {
 Reply Workbench::crash() {
   std::vector<std::string> lost;
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    const Seat& at = seats_[seat];
-    if (at.session && (at.at != nullptr || at.session->in_transaction())) {
-      lost.push_back(label_of(seat));
-    }
+    if (is_busy(seat)) lost.push_back(label_of(seat));
   }
   rollback_all();
   detach();
@@ -296,8 +292,7 @@ Reply Workbench::crash() {
 Reply Workbench::reopen() {
   if (playground_.is_open()) {
     for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-      const Seat& at = seats_[seat];
-      if (at.session && (at.at != nullptr || at.session->in_transaction())) {
+      if (is_busy(seat)) {
         return refuse(fmt::format("session {} has a transaction open; end it first, or: crash",
                                   label_of(seat)));
       }

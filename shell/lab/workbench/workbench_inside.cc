@@ -58,7 +58,7 @@ std::vector<SeenVersion> Workbench::seen_versions(const std::string& keyspace,
   std::vector<SeenVersion> seen;
   std::vector<std::vector<std::string>> by(versions.size());
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (!seats_[seat].session) continue;
+    if (!is_open(seat)) continue;
     const std::string name = label_of(seat);
     const auto activity = log_->activity(name);
     const Touch* own = nullptr;
@@ -72,7 +72,7 @@ std::vector<SeenVersion> Workbench::seen_versions(const std::string& keyspace,
       seen.push_back({std::nullopt, own->value, name, false, false, {name}});
       continue;
     }
-    const Transaction* txn = seats_[seat].session->transaction();
+    const Transaction* txn = conductor_.session(seat)->transaction();
     const auto snapshot = txn == nullptr ? std::nullopt : txn->snapshot();
     std::size_t at = 0;
     while (snapshot && at < versions.size() && versions[at].commit > *snapshot) ++at;
@@ -116,7 +116,7 @@ Reply Workbench::versions(const ShellCommand& command) {
 
 Reply Workbench::snapshot(std::size_t seat) {
   const std::string name = label_of(seat);
-  const Transaction* txn = seats_[seat].session->transaction();
+  const Transaction* txn = conductor_.session(seat)->transaction();
   const std::uint64_t visible = playground_.database().stats().visible.value;
   if (screen_.json()) return tell(snapshot_line(name, txn, Timestamp{visible}));
   std::string text;
@@ -221,11 +221,13 @@ Reply Workbench::locks() {
 
 Reply Workbench::waits(bool dot) {
   const LockState state = playground_.database().locks();
+  const Turns& turns = conductor_.turns();
   if (dot) return tell(screen_.json() ? graph_line("waits", state.to_dot()) : state.to_dot());
   if (screen_.json()) {
     std::vector<AwaitedSession> sessions;
     for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-      if (turns_->waited_for(seat)) sessions.push_back({label_of(seat), turns_->blockers(seat)});
+      if (!turns.waits_for_session(seat)) continue;
+      sessions.push_back({label_of(seat), turns.blockers(seat)});
     }
     const auto reason_of = [this](const LockWaitEdge& edge) { return log_->reason_of(edge); };
     return tell(waits_line(state, style().clock, reason_of, sessions));
@@ -238,9 +240,9 @@ Reply Workbench::waits(bool dot) {
     }
   }
   for (std::size_t seat = 0; seat < seats_.size(); ++seat) {
-    if (!turns_->waited_for(seat)) continue;
+    if (!turns.waits_for_session(seat)) continue;
     text += fmt::format("{} waits until {} goes on\n", label_of(seat),
-                        fmt::join(turns_->blockers(seat), " "));
+                        fmt::join(turns.blockers(seat), " "));
   }
   show(text.empty() ? std::string("nobody waits\n") : text);
   return Reply::done;
@@ -354,12 +356,8 @@ Reply Workbench::stats() {
 Reply Workbench::history() {
   std::vector<ListedStep> steps;
   for (const TypedStep& typed : typed_) {
-    Outcome outcome = typed.record.outcome;
-    if (!typed.done) {
-      outcome = Outcome::of({});
-      outcome.blocked = typed.blocked;
-    }
-    steps.push_back({typed.step.name, label_of(typed.step.session), typed.step.text, outcome});
+    steps.push_back(
+        {typed.step.name, label_of(typed.step.session), typed.step.text, outcome_of(typed)});
   }
   if (screen_.json()) return tell(history_line(steps));
   if (steps.empty()) return tell("nothing has been typed for a session yet\n");

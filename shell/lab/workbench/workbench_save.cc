@@ -56,13 +56,8 @@ std::string Workbench::script_text(std::string_view file) {
       for (const Command& command : typed.step.commands) {
         commands.push_back(with_cell(command, typed.cell));
       }
-      Outcome outcome = typed.record.outcome;
-      if (!typed.done) {
-        outcome = Outcome::of({});
-        outcome.blocked = typed.blocked;
-      }
       steps += fmt::format("  {}: {}  => {}\n", typed.step.name, fmt::join(commands, "; "),
-                           to_script(outcome));
+                           to_script(outcome_of(typed)));
     }
     if (!steps.empty()) text += fmt::format("\nsession {}\n{}", label_of(seat), steps);
   }
