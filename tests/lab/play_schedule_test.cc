@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "lab/play/run_json.h"
+#include "lab/play/play_json.h"
 #include "tests/lab/plays.h"
 
 namespace isolde::lab {

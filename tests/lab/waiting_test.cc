@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "lab/play/run_json.h"
+#include "lab/play/play_json.h"
 #include "lab/play/transcript.h"
 #include "tests/lab/inner_places.h"
 #include "tests/lab/plays.h"

@@ -7,7 +7,7 @@
 #include <sstream>
 #include <utility>
 
-#include "lab/play/run_json.h"
+#include "lab/play/play_json.h"
 #include "lab/play/thread_turns.h"
 #include "lab/play/transcript.h"
 #include "lab/script/command_registry.h"

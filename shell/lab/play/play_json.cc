@@ -1,4 +1,4 @@
-#include "lab/play/run_json.h"
+#include "lab/play/play_json.h"
 
 #include <fmt/format.h>
 
