@@ -234,15 +234,24 @@ bool Conductor::cancel(std::size_t session) {
   return true;
 }
 
+bool Conductor::resume_woken() {
+  bool any = false;
+  for (auto woken = turns_->next_woken(); woken; woken = turns_->next_woken()) {
+    turns_->resume(*woken);
+    any = true;
+  }
+  return any;
+}
+
 void Conductor::end() {
   for (const auto& session : sessions_) {
     if (session) session->stop();
   }
+  // The held go on first: one may have a mutex of the engine that a cancellation needs.
   turns_->end_holds();
-  turns_->let_all_go();
+  if (turns_->let_all_go()) resume_woken();
   // Waits are cancelled before anything is rolled back: what a session has asked for must not come
-  // to happen because another one goes. One that is cancelled may wait once more, a held one for
-  // the first time.
+  // to happen because another one goes. A cancelled session may be about to wait once more.
   for (;;) {
     std::optional<std::size_t> waiting;
     for (std::size_t session = 0; session < sessions_.size(); ++session) {
@@ -251,9 +260,7 @@ void Conductor::end() {
       cancel(session);
     }
     if (!waiting) break;
-    auto woken = turns_->next_woken();
-    if (!woken) turns_->let_time_pass(*waiting);  // the wake is under way, in another thread
-    for (; woken; woken = turns_->next_woken()) turns_->resume(*woken);
+    if (!resume_woken()) turns_->let_time_pass(*waiting);  // its wake is under way
   }
   for (const auto& session : sessions_) {
     if (session) session->finish();

@@ -140,6 +140,7 @@ class Conductor {
   void finish_step(std::size_t session);
   void tell_blocked(std::size_t session);
   bool end_a_wait();
+  bool resume_woken();
   bool play_a_deferred_step();
   std::optional<std::size_t> next_timeout() const;
   bool waits_untold(std::size_t session) const;
