@@ -63,9 +63,6 @@ class ReusedPlayground final : public Playground {
     return {};
   }
 
-  std::string script_name(std::string_view database_name) const override {
-    return std::string(database_name);
-  }
   Error told(const Error& error) const override { return directory_.seen_from_here(error); }
 
   Result<State> state() override {
@@ -83,8 +80,6 @@ class ReusedPlayground final : public Playground {
     if (auto ended = txn->rollback(); !ended) return ended.error();
     return state;
   }
-
-  const State& origin() const override { return origin_; }
 
  private:
   using Keyspaces = std::map<std::string, Keyspace, std::less<>>;
@@ -111,7 +106,6 @@ class ReusedPlayground final : public Playground {
   Database database_;
   Keyspaces all_;
   Keyspaces known_;  // to this play
-  State origin_;
 };
 
 }  // namespace

@@ -243,11 +243,7 @@ class Playing {
   void check_verdicts() {
     const std::vector<Phenomenon> found = play_.verdict.phenomena();
     for_each(&Expectations::verdicts, [&](const VerdictExpectation& verdict) {
-      std::vector<std::string_view> names;
-      names.reserve(found.size());
-      for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
-      std::string actual =
-          names.empty() ? "it is serializable" : fmt::format("it is {}", fmt::join(names, " "));
+      std::string actual = "it is " + names_of(found, " ");
       const auto& broken = play_.verdict.broken_promises;
       if (verdict.kind == VerdictExpectation::Kind::promised && !broken.empty()) {
         actual = broken.front().text;

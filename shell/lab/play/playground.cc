@@ -60,7 +60,7 @@ TemporaryDirectory& TemporaryDirectory::operator=(TemporaryDirectory&& other) no
 TemporaryDirectory::~TemporaryDirectory() { remove(); }
 
 void TemporaryDirectory::remove() noexcept {
-  std::error_code ignored;  // nothing can be done about a directory that somebody else holds
+  std::error_code ignored;  // nothing can be done about a directory that another process holds
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
@@ -123,9 +123,6 @@ class TemporaryPlayground final : public Playground {
     return created ? Result<void>() : Result<void>(created.error());
   }
 
-  std::string script_name(std::string_view database_name) const override {
-    return std::string(database_name);
-  }
   Error told(const Error& error) const override { return directory_->seen_from_here(error); }
 
   Result<State> state() override {
@@ -137,12 +134,9 @@ class TemporaryPlayground final : public Playground {
     return state;
   }
 
-  const State& origin() const override { return origin_; }
-
  private:
   std::optional<TemporaryDirectory> directory_;  // outlives the database in it
   std::optional<Database> database_;
-  State origin_;
   bool wants_syncs_ = false;
 };
 
@@ -211,7 +205,7 @@ class ScratchPlayground final : public Playground {
   const State& origin() const override { return origin_; }
 
  private:
-  // A name that nothing has: what a killed run left behind may be somebody's data as well.
+  // A name that nothing has: what a killed run left behind may be a user's data as well.
   std::string free_name(std::string_view name) const {
     std::string candidate = fmt::format("scratch:{}", name);
     for (int n = 2; database_.find_keyspace(candidate); ++n) {
@@ -234,6 +228,11 @@ class ScratchPlayground final : public Playground {
 };
 
 }  // namespace
+
+const State& Playground::origin() const {
+  static const State nothing;
+  return nothing;
+}
 
 std::unique_ptr<Playground> Playground::temporary() {
   return std::make_unique<TemporaryPlayground>();

@@ -46,20 +46,22 @@ class Playground {
   // Makes everything as before the script's setup.
   virtual Result<void> restart() = 0;
   // From the next restart on the database makes syncs, for a script that lets one fail. Nothing in
-  // a database that is somebody's: it does as it was opened.
+  // a user's database: it does as it was opened.
   virtual void want_syncs(bool /*wanted*/) {}
   virtual Database& database() = 0;
   // A keyspace by the script's name. Errors: keyspace_not_found.
   virtual Result<Keyspace> find(std::string_view name) = 0;
   virtual Result<void> create(std::string_view name) = 0;
   // The script's name of a keyspace of the database, for evidence; its own name if it has none.
-  virtual std::string script_name(std::string_view database_name) const = 0;
+  virtual std::string script_name(std::string_view database_name) const {
+    return std::string(database_name);
+  }
   // An error of the database, as every run of the script tells it.
   virtual Error told(const Error& error) const { return error; }
   // All that is committed now.
   virtual Result<State> state() = 0;
   // What was there before setup: empty, or a copy of real data. Shown only where it has changed.
-  virtual const State& origin() const = 0;
+  virtual const State& origin() const;
 
   // Each run gets a new database in a temporary directory.
   static std::unique_ptr<Playground> temporary();

@@ -184,13 +184,6 @@ std::string setup_lines(const Play& play, const TranscriptStyle& style) {
   return painted(indented(text, 2, style.width), dim, style) + '\n';
 }
 
-std::string names_of(const std::vector<Phenomenon>& phenomena) {
-  std::vector<std::string_view> names;
-  names.reserve(phenomena.size());
-  for (const Phenomenon phenomenon : phenomena) names.push_back(name(phenomenon));
-  return names.empty() ? "serializable" : fmt::format("{}", fmt::join(names, ", "));
-}
-
 // What the checker found, and of each kind of anomaly the first one told.
 std::string verdict_lines(const Play& play, const TranscriptStyle& style) {
   const std::vector<Phenomenon> found = play.verdict.phenomena();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "lab/text/source.h"
 
@@ -37,6 +36,15 @@ constexpr std::array<std::pair<std::string_view, Phenomenon>, 2> aliases{{
 
 std::string_view name(Phenomenon phenomenon) noexcept {
   return phenomenon_names[static_cast<std::size_t>(phenomenon)];
+}
+
+std::string names_of(const std::vector<Phenomenon>& phenomena, std::string_view between) {
+  if (phenomena.empty()) return "serializable";
+  std::string text;
+  for (const Phenomenon phenomenon : phenomena) {
+    text.append(text.empty() ? "" : between).append(name(phenomenon));
+  }
+  return text;
 }
 
 std::optional<Phenomenon> phenomenon_from_name(std::string_view text) noexcept {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace isolde::lab {
 
@@ -50,6 +51,9 @@ inline constexpr std::array all_phenomena{
 
 // "dirty-write", ...: the names of the command line, of scripts and of JSON.
 std::string_view name(Phenomenon phenomenon) noexcept;
+
+// The names, or "serializable" if there are none.
+std::string names_of(const std::vector<Phenomenon>& phenomena, std::string_view between = ", ");
 
 // By its name, or by an alias that people know (dirty-read, non-repeatable-read).
 std::optional<Phenomenon> phenomenon_from_name(std::string_view text) noexcept;

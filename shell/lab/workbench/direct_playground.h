@@ -23,17 +23,12 @@ class DirectPlayground final : public Playground {
   Database& database() override { return *database_; }
   Result<Keyspace> find(std::string_view name) override;
   Result<void> create(std::string_view name) override;
-  std::string script_name(std::string_view database_name) const override {
-    return std::string(database_name);
-  }
   Result<State> state() override;
-  const State& origin() const override { return origin_; }
   // All that is committed, unless it is more than so many records.
   Result<std::optional<State>> state_up_to(std::size_t records);
 
  private:
   std::optional<Database> database_;
-  State origin_;
 };
 
 }  // namespace isolde::lab

@@ -300,14 +300,9 @@ Reply Workbench::verdict() {
   const Verdict verdict = check(history);
   if (screen_.json()) return tell(verdict_line(verdict));
   const std::vector<Phenomenon> found = verdict.phenomena();
-  std::vector<std::string_view> names;
-  names.reserve(found.size());
-  for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
   show(fmt::format("verdict on {} committed transaction{}: {}\n", verdict.committed,
                    verdict.committed == 1 ? "" : "s",
-                   names.empty()
-                       ? screen_.painted("serializable", Paint::good)
-                       : screen_.painted(fmt::format("{}", fmt::join(names, ", ")), Paint::bad)));
+                   screen_.painted(names_of(found), found.empty() ? Paint::good : Paint::bad)));
   for (const Phenomenon phenomenon : found) {
     const auto told = std::find_if(
         verdict.anomalies.begin(), verdict.anomalies.end(),

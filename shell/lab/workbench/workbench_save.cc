@@ -65,12 +65,7 @@ std::string Workbench::script_text(std::string_view file) {
   for (const TypedStep& typed : typed_) text += ' ' + typed.step.name;
   text += '\n';
   const std::vector<Phenomenon> found = check(log_->recorder().history()).phenomena();
-  std::vector<std::string_view> names;
-  names.reserve(found.size());
-  for (const Phenomenon phenomenon : found) names.push_back(name(phenomenon));
-  return text + fmt::format("\nverdict {}\n", names.empty()
-                                                  ? "serializable"
-                                                  : fmt::format("{}", fmt::join(names, " ")));
+  return text + "\nverdict " + names_of(found, " ") + '\n';
 }
 
 Reply Workbench::save(const std::string& file) {
