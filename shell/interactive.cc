@@ -134,7 +134,7 @@ class Shell final : public lab::Host {
     setting.database.durability =
         options_.durability == "none" ? Durability::none() : Durability::sync();
     setting.database.deadlock_victim = victim_from(options_.victim);
-    // Who waits here waits for somebody who is thinking about what to type.
+    // A session that waits here waits for a person who thinks about what to type.
     setting.database.lock_timeout = no_lock_timeout;
     if (!options_.directory.empty()) {
       setting.directory = options_.directory;

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdint>
 
-
 namespace isolde::shell {
 namespace {
 
@@ -84,7 +83,7 @@ bool reader_is_gone() noexcept { return noted.load() == SIGPIPE; }
 int die_of_broken_pipe() noexcept {
   ::signal(SIGPIPE, SIG_DFL);
   ::raise(SIGPIPE);
-  return 128 + SIGPIPE;  // where whoever started this has it blocked
+  return 128 + SIGPIPE;  // where the parent process has it blocked
 }
 
 int interrupt_descriptor() noexcept { return interrupt_bell; }

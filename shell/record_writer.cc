@@ -39,7 +39,7 @@ class TsvWriter final : public RecordWriter {
       } else if (is_plain(c)) {
         out += c;
       } else if (bytes.starts_with(byte_order_mark)) {
-        // In front of a file it would be passed over when that is read again, and nobody sees it
+        // In front of a file it would be passed over when that is read again, and no reader sees it
         // elsewhere.
         for (const char byte : byte_order_mark) {
           out += "\\x";

@@ -36,7 +36,7 @@ Error system_failure(std::string_view doing, const std::string& name, int error)
 
 Result<Descriptor> open_input(const std::string& path) {
   if (path == "-") return Descriptor(STDIN_FILENO, false);
-  // A pipe that nobody writes to would make open() wait, for longer than Ctrl-C can reach.
+  // A pipe without a writer would make open() wait, for longer than Ctrl-C can reach.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return system_failure("read", path, errno);
   Descriptor opened(fd);

@@ -45,7 +45,7 @@ class StressCommand {
     stress.time = std::chrono::milliseconds(static_cast<std::int64_t>(options_.minutes * 60'000));
     stress.mode = mode_of(options_.mode);
     lab::Progress progress(progress_target());
-    stress.go_on = [&](const lab::StressProgress& at) {
+    stress.go_on = [&](const lab::StressSoFar& at) {
       if (progress.is_due()) progress.tell(how_far(at));
       return !interrupted();
     };
@@ -63,7 +63,7 @@ class StressCommand {
   }
 
  private:
-  static std::string how_far(const lab::StressProgress& at) {
+  static std::string how_far(const lab::StressSoFar& at) {
     if (at.finding != nullptr) {
       return fmt::format("went wrong: {}; made small: {} steps", at.finding->name, at.moves);
     }

@@ -32,7 +32,7 @@ Play played(const CatalogueEntry& entry, std::size_t schedule, const Cell& cell)
 }
 
 // What the first play of an entry shows, and what its last one does. "" is a play without anomaly
-// where nobody waited or failed: what goes wrong there, no level can see.
+// where no session waited or failed: what goes wrong there, no level can see.
 struct Lesson {
   std::string first;
   std::string last;
@@ -138,7 +138,7 @@ BOOST_AUTO_TEST_CASE(every_entry_meets_its_expectations_in_every_cell) {
         const Play run = played(entry, schedule, Cell::at(i));
         BOOST_TEST_CONTEXT(entry.name << ", schedule " << schedule + 1 << ", "
                                       << Cell::at(i).to_string()) {
-          // The checker's verdict is expected in every cell, and nobody broke a level's promise.
+          // The checker's verdict is expected in every cell, and no level's promise was broken.
           BOOST_TEST(std::any_of(run.checks.begin(), run.checks.end(),
                                  [](const Check& check) { return check.what == "verdict"; }));
           BOOST_TEST(run.verdict.broken_promises.empty());

@@ -93,7 +93,7 @@ struct SmallHistory {
   std::string notation(const std::map<int, std::vector<int>>& versions) const {
     std::string text;
     for (std::size_t t = 0; t < transactions.size(); ++t) text += "b" + std::to_string(t + 1) + " ";
-    // Writes first: whoever is read from has written.
+    // Writes first: a transaction that is read from has written.
     for (std::size_t t = 0; t < transactions.size(); ++t) {
       for (const Operation& each : transactions[t]) {
         text += (each.write ? "w" : "r") + std::to_string(t + 1) + "(" + char('a' + each.key) + ")";
@@ -203,7 +203,7 @@ BOOST_AUTO_TEST_CASE(serializable_means_that_an_order_of_the_transactions_exists
 }
 
 BOOST_AUTO_TEST_CASE(a_large_knot_of_cycles_is_told_in_part) {
-  // Everybody read x as it was, then wrote it: every two of them lost an update.
+  // All read x as it was, then wrote it: every two of them lost an update.
   std::string notation;
   constexpr int count = 300;
   for (int t = 1; t <= count; ++t) notation += "r" + std::to_string(t) + "(x)=0 ";

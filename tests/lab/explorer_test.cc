@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(sessions_may_name_their_own_levels) {
   const Exploration found = explored(script, rr);
   BOOST_TEST(found.mixed);
   BOOST_TEST(found.broken_promises == 0u);
-  // Who reads at read committed may lose A's update; A never loses B's.
+  // A read at read committed may lose A's update; A never loses B's.
   BOOST_TEST(found.anomalies.count(Phenomenon::lost_update) == 1u);
   BOOST_TEST(!explored(test::parsed(write_skew), rr).mixed);
 }

@@ -71,7 +71,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_session_that_blocks_gives_its_turn_back_and_says
   With<Carrier> with({"A", "B", "C"});
   Turns& turns = with.turns;
   FakeEngine engine(turns);
-  BOOST_TEST(bool(turns.run(1, [&] { engine.wait(1, {"C", "A", "nobody"}); }) == State::blocked));
+  BOOST_TEST(bool(turns.run(1, [&] {
+    engine.wait(1, {"C", "A", "no session"});
+  }) == State::blocked));
   BOOST_TEST(turns.blockers(1) == std::vector<std::string>({"A", "C"}),
              boost::test_tools::per_element());
   BOOST_TEST(!turns.next_woken().has_value());

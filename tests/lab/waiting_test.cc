@@ -81,7 +81,7 @@ final x=3 y=1
 )",
                             pessimistic);
   check_all(run, 7);
-  // First who was woken, then what was deferred, in the order in which it was.
+  // First the woken, then the deferred, in the order in which they were.
   BOOST_TEST(order_of(run.play) ==
                  std::vector<std::string>({"a1", "b1 blocked", "b2 deferred", "c1 blocked",
                                            "b3 deferred", "c2 deferred", "a2", "a3", "b1 woken",
@@ -371,7 +371,7 @@ schedule a1 b1 b2 b3 a2 a3
 #ifdef ISOLDE_YIELD_POINTS
 BOOST_FIXTURE_TEST_CASE(a_play_ends_though_a_session_that_waits_for_a_lock_was_to_be_held_behind_it,
                         InnerPlacesOfTheEngine) {
-  // B comes to its place only when A is rolled back, after the play: nobody would let it go.
+  // B comes to its place only when A is rolled back, after the play: no step would let it go.
   const Played run = played(R"(
 setup
   put x 1

@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(a_database_that_cannot_be_opened_is_exit_code_3) {
 BOOST_AUTO_TEST_CASE(a_log_that_may_not_be_read_is_not_called_damaged) {
   const Workshop workshop;
   workshop.isolde({"load", "a.db"}, "a\t1\n");
-  // Root may read everything, so it asks as somebody else, with a copy that this one can reach.
+  // Root may read everything, so it asks as another user, with a copy that this one can reach.
   const std::string command =
       "chmod 755 . a.db && chmod 644 a.db/log && "
       "if ((EUID == 0)); then cp \"$(type -p isolde)\" ./copy && "

@@ -45,7 +45,7 @@ class EdnWriter {
 
  private:
   // Every write gets a number of its own: the value that stands for it. What a savepoint undid was
-  // never written, unless somebody saw it: 0.
+  // never written, unless a transaction saw it: 0.
   void number_writes() {
     std::uint64_t next = 1;
     values_.resize(history_.transactions.size());

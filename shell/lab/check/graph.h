@@ -69,7 +69,7 @@ class DependencyGraph {
   std::vector<Observation> observations(std::uint32_t transaction) const;
   // For each key that it wrote: the version that its own one replaced, as an observation at commit.
   std::vector<Observation> replaced(std::uint32_t transaction) const;
-  // Who wrote the committed versions of a key, in order.
+  // The transactions that wrote the committed versions of a key, in order.
   std::vector<std::uint32_t> writers_of(std::uint32_t key) const;
   // Whether an operation read what was newest at the commit of its transaction.
   bool takes_effect_at_commit(std::uint32_t transaction, std::uint32_t operation) const;

@@ -22,8 +22,8 @@ struct NamedCycle {
 // The first name of the table in docs/checker.md that fits the cycle.
 NamedCycle named(const DependencyGraph& graph, const CycleEdges& edges, const Cycle& cycle);
 
-// Dependencies by who depends on whom, for who asks about many cycles; sorted when first asked, for
-// most histories have none. The graph must outlive it. Not thread-safe.
+// Dependencies by their two ends, for a caller that asks about many cycles; sorted when first
+// asked, for most histories have none. The graph must outlive it. Not thread-safe.
 class DependenciesByPair {
  public:
   explicit DependenciesByPair(const DependencyGraph& graph) : graph_(graph) {}

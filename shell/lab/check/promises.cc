@@ -125,7 +125,7 @@ class Promises {
     }
   }
 
-  // A limit of the prefix that was read, and who set it.
+  // A limit of the prefix that was read, and the transaction that set it.
   struct Bound {
     std::uint64_t rank = 0;
     std::uint32_t transaction = no_index;

@@ -16,8 +16,8 @@ namespace isolde::lab {
 std::variant<std::string, PlayFailure> catalogue_page(const std::vector<CatalogueEntry>& entries,
                                                       const std::function<bool()>& stop = {});
 
-// What came of a play, in a few words: the anomalies (in `mark`s), who waited, who failed, as in
-// "lost-update", "B waits; B: deadlock"; else "serializable".
+// What came of a play, in a few words: the anomalies (in `mark`s), the sessions that waited and
+// failed, as in "lost-update", "B waits; B: deadlock"; else "serializable".
 std::string summary(const Play& play, std::string_view mark = {});
 
 }  // namespace isolde::lab

@@ -19,12 +19,12 @@ struct Explored {
   std::vector<Witness> witnesses;
 };
 
-// Of the interleavings that are serializable anyway (at read committed, optimistic, nobody aborts
-// and the checker finds no cycle), those in which a mode of serializable aborts somebody.
+// Of the interleavings that are serializable anyway (at read committed, optimistic, nothing aborts
+// and the checker finds no cycle), those in which a mode of serializable aborts a transaction.
 struct FalseAborts {
   Locking locking = Locking::optimistic;
   std::uint64_t anyway = 0;      // serializable anyway
-  std::uint64_t infeasible = 0;  // of those: it makes somebody wait who has a step in this order
+  std::uint64_t infeasible = 0;  // of those: it makes a session wait that has a step in this order
   std::uint64_t aborted = 0;
   std::map<ErrorCode, std::uint64_t> reasons;  // of those: by the error of the first to abort
 };

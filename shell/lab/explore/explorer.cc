@@ -18,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 // Orders up to this many are marked one by one.
 constexpr std::uint64_t most_marked = std::uint64_t{1} << 21;
 constexpr std::uint64_t runs_between_looks = 64;
-constexpr std::size_t nobody = ~std::size_t{0};
+constexpr std::size_t no_session = ~std::size_t{0};
 
 std::size_t switches(const std::vector<std::size_t>& slots) {
   std::size_t count = 0;
@@ -110,20 +110,20 @@ class Exploring {
 
   bool has_step(std::size_t session) const { return done_[session] < orders_.steps()[session]; }
   bool can_go(std::size_t session) const { return has_step(session) && player_.can_step(session); }
-  bool anybody_can_go() const {
+  bool any_can_go() const {
     for (std::size_t session = 0; session < done_.size(); ++session) {
       if (can_go(session)) return true;
     }
     return false;
   }
 
-  // Plays the next step of a session, and lets time pass where nobody could go on otherwise.
+  // Plays the next step of a session, and lets time pass where no session could go on.
   void go(std::size_t session) {
     const std::size_t step = result_.extent.steps[session][done_[session]];
     ++done_[session];
     slots_.push_back(session);
     trace_.push_back(footprints_.of(player_.step(script_.steps[step]), player_.records()));
-    while (!anybody_can_go() && player_.let_time_pass()) {
+    while (!any_can_go() && player_.let_time_pass()) {
       const Footprint passed = footprints_.of(player_.events(), player_.records());
       trace_.back().sessions |= passed.sessions;
       trace_.back().global = true;
@@ -140,7 +140,7 @@ class Exploring {
   // many runs, or an end before the end.
   bool visit_all() {
     std::vector<Node> path(1);
-    std::size_t turn = nobody;  // at the deepest node
+    std::size_t turn = no_session;  // at the deepest node
     for (;;) {
       if (!may_go_on()) return false;
       if (result_.executed + result_.given_up >= options_.most_runs) {
@@ -154,15 +154,15 @@ class Exploring {
       descend(path, turn);
       if (failure_) return false;
       turn = backtrack(path);
-      if (turn == nobody) return true;
+      if (turn == no_session) return true;
     }
   }
 
-  // From the deepest node on, by `turn` if it is somebody, to an end.
+  // From the deepest node on, by `turn` if it is a session, to an end.
   void descend(std::vector<Node>& path, std::size_t turn) {
     for (;;) {
-      if (turn == nobody) turn = choose(path.back());
-      if (turn == nobody) break;
+      if (turn == no_session) turn = choose(path.back());
+      if (turn == no_session) break;
       go(turn);
       Candidate gone{turn, trace_.back()};
       Node next;
@@ -173,19 +173,19 @@ class Exploring {
       }
       path.back().visited.push_back(std::move(gone));
       path.push_back(std::move(next));
-      turn = nobody;
+      turn = no_session;
     }
     if (slots_.size() == orders_.length()) {
       finish_class();
     } else {
-      // Nobody can go on, for good: each order that begins so is infeasible. Or all that could
+      // No session can go on, for good: each order that begins so is infeasible. Or all that could
       // have been seen.
       player_.abandon();
       ++result_.given_up;
     }
   }
 
-  // Whoever goes on without a switch first: those schedules are the easiest to read.
+  // The session of the last slot first: schedules with few switches are the easiest to read.
   std::size_t choose(const Node& node) {
     enabled_.resize(slots_.size() + 1);
     std::vector<std::size_t>& enabled = enabled_[slots_.size()];
@@ -209,16 +209,16 @@ class Exploring {
     for (const std::size_t session : enabled) {
       if (!holds(node.asleep, session) && !holds(node.visited, session)) return session;
     }
-    return nobody;
+    return no_session;
   }
 
   // To the deepest place from which something is still to be seen: what to go into there.
   std::size_t backtrack(std::vector<Node>& path) {
     for (path.pop_back(); !path.empty(); path.pop_back()) {
       const std::size_t turn = next_of(path.back(), enabled_[path.size() - 1]);
-      if (turn != nobody) return turn;
+      if (turn != no_session) return turn;
     }
-    return nobody;
+    return no_session;
   }
 
   // The run has come to its end, and stands for all that are like it.

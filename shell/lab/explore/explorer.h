@@ -32,7 +32,7 @@ std::vector<Extent> extents(const Script& script);
 struct ExploreOptions {
   // Of interleavings that differ only in the order of steps that do not touch each other, run one.
   bool prune = true;
-  // Who says that they do not. Tests forget something here, to see that it is noticed.
+  // Says that they do not. Tests forget something here, to see that it is noticed.
   bool (*independent)(const Footprint&, const Footprint&) = &lab::independent;
   // More runs than this are not made: so many interleavings are drawn instead.
   std::uint64_t most_runs = 20'000;

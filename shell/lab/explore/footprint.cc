@@ -149,7 +149,7 @@ bool independent(const Footprint& a, const Footprint& b) {
   if ((a.begins && b.ends) || (b.begins && a.ends)) return false;
   // A deadlock's victim is the youngest.
   if (a.begins && b.begins && a.may_lock && b.may_lock) return false;
-  // Whoever waited first goes on first; and whom a new request may pass depends on all who wait.
+  // The first waiter goes on first; and what a new request may pass depends on all that wait.
   if (a.blocks && (b.blocks || b.touches_locks())) return false;
   if (b.blocks && a.touches_locks()) return false;
   for (const Access& one : a.accesses) {
@@ -191,7 +191,7 @@ void Footprints::note_levels(Isolation level, Locking locking) {
   has_uncommitted_reads_ = has_uncommitted_reads_ || level == Isolation::read_uncommitted;
 }
 
-// Who begins at which level: by itself, or as the cell says, as what commits by itself does too.
+// Which transactions begin at which level: their own, or the cell's, as those of one command do.
 // `open`: whether the session is surely in a transaction.
 void Footprints::look_at(const Command& command, bool& open) {
   const bool surely = command.conditions.empty();

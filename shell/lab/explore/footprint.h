@@ -1,4 +1,4 @@
-// What one slot of a schedule touches: which slots may change places without anybody noticing.
+// What one slot of a schedule touches: which slots may change places without a difference.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ struct Access {
   std::uint8_t writes = 0;
 };
 
-// Flags and accesses of one slot: of the step that was played, of all whom it woke, and of the lock
+// Flags and accesses of one slot: of the step that was played, of all that it woke, and of the lock
 // that it began to wait for.
 struct Footprint {
   std::uint64_t sessions = 0;   // as bits: those that had a turn

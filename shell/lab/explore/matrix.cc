@@ -48,7 +48,7 @@ std::optional<Script> script_of(Phenomenon phenomenon) {
   return std::nullopt;
 }
 
-// Why the versions alone kept it away, where nobody failed and nobody waited.
+// Why the versions alone kept it away, where no session failed and none waited.
 std::string hidden_by(Phenomenon phenomenon, Isolation level) {
   if (phenomenon == Phenomenon::dirty_write) return "private_writes";
   return level >= Isolation::repeatable_read ? "snapshot" : "committed_reads";

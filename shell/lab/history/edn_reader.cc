@@ -373,7 +373,7 @@ class EdnHistoryReader : public HistoryReader {
       if (order.writers.size() > 1) builder_.history.orders.push_back(std::move(order));
     }
     if (last == no_index) return;
-    // Nobody has read it, so it came after all that was read; lists only grow.
+    // No transaction has read it, so it came after all that was read; lists only grow.
     std::map<std::uint32_t, bool> unread;
     for (const auto& [value, written] : key.writes) {
       const bool committed = builder_.transaction(written.transaction).end == HistoryEnd::committed;

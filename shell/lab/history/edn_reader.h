@@ -13,8 +13,8 @@ namespace isolde::lab {
 // invocations.
 //
 // Versions are ordered as far as they can be: of list-append by the longest list that was read,
-// appends that nobody read coming after it; of rw-register by transactions that read a version and
-// wrote the next, all after nil.
+// appends that were never read coming after it; of rw-register by transactions that read a version
+// and wrote the next, all after nil.
 std::unique_ptr<HistoryReader> edn_history_reader();
 
 }  // namespace isolde::lab

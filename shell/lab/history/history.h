@@ -53,7 +53,7 @@ struct HistoryOperation {
 };
 
 // What one scan observed. The entries that it yielded are the reads before it, `yielded` of them;
-// absent ones among them are keys that it found erased by somebody who had not committed.
+// absent ones among them are keys that it found erased by a transaction that had not committed.
 struct HistoryRange {
   std::string keyspace;
   std::string lower;
@@ -68,7 +68,7 @@ enum class HistoryEnd : std::uint8_t {
   open,       // it never ended: its writes count as never made
   committed,  //
   aborted,
-  unknown,  // the commit may have survived or not: committed if somebody read from it
+  unknown,  // the commit may have survived or not: committed if another one read from it
 };
 
 struct HistoryTransaction {

@@ -101,7 +101,7 @@ class Assembly {
     return index;
   }
 
-  // The transaction whose version somebody read; it may be older than the recording.
+  // The transaction whose version was read; it may be older than the recording.
   std::uint32_t writer_of(const RecordedEvent::Figures& version, bool committed) {
     std::uint32_t writer = builder_.find(place_of(version.writer));
     if (writer == no_index) {

@@ -8,8 +8,9 @@
 
 namespace isolde::lab {
 
-// Runs jobs on a stack of its own. Costs no thread, and no wake-up: whoever has the thread gives it
-// away by a call, so at most one fiber of a thread runs, and which one is never up to the machine.
+// Runs jobs on a stack of its own. Costs no thread, and no wake-up: the one that has the thread
+// gives it away by a call, so at most one fiber of a thread runs, and which one is never up to the
+// machine.
 //
 //   owner: run(job) ─► job ... leave() ─► owner ... resume() ─► job goes on ... ends ─► owner
 //
@@ -26,7 +27,8 @@ class Fiber {
   // throw.
   void run(const std::function<void()>& job);
   void resume();
-  // In a job: gives the thread back to whoever runs or resumes it; returns at the next resume().
+  // In a job: gives the thread back to the caller of run() or resume(); returns at the next
+  // resume().
   void leave();
 
  private:

@@ -8,7 +8,7 @@ namespace isolde::lab {
 using PlaceListener = void (*)(const char* place);
 
 // The laboratory sees the engine only through its public headers, and those know of no such places.
-// Whoever links it with an engine that has them says here how to listen: `listen` takes the
+// A binary that links it with an engine that has them says here how to listen: `listen` takes the
 // listener, or null for none, while no thread is inside the library. Once, before any play.
 void set_inner_places(void (*listen)(PlaceListener listener)) noexcept;
 bool has_inner_places() noexcept;

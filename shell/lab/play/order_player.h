@@ -54,7 +54,7 @@ class OrderPlayer {
 
   // Erases, and plays setup. `script` must live until finish() has returned.
   std::optional<PlayFailure> start(const Script& script, Cell cell);
-  // Whether the session is not blocked, as every session is between steps that is not.
+  // Whether the session can take a step: it is not blocked. (Between steps none is woken.)
   bool can_step(std::size_t session) const { return conductor_.can_play(session); }
   // Plays a step, and lets the sessions go on that it wakes. Returns what happened, until the next
   // call. Precondition: can_step() of its session.

@@ -1,4 +1,4 @@
-// Runs as JSON lines, in the shape that other programs build on.
+// Plays as JSON lines, in the shape that other programs build on.
 #pragma once
 
 #include <string>
@@ -8,10 +8,10 @@
 
 namespace isolde::lab {
 
-// The lines of one run: its steps, the final state, the summary. Each ends with a newline.
+// The lines of one play: its steps, the final state, the summary. Each ends with a newline.
 std::string json_lines(const Play& play);
 
-// The line of a step that is done, outside a run; of one that has to wait.
+// The line of a step that is done, outside a play; of one that has to wait.
 std::string step_line(const std::string& session, const StepRecord& record, bool woken);
 std::string blocked_line(const std::string& session, const StepRecord& record,
                          const std::vector<std::string>& by);

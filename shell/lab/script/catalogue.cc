@@ -205,7 +205,7 @@ std::vector<CatalogueEntry> catalogue() {
   std::vector<CatalogueEntry> entries;
   for (const ShippedScript& script : shipped_scripts()) {
     ParsedEntry parsed = parse_entry(std::string(script.name), std::string(script.text));
-    // What ships has been tested; this names the script to who has just broken one.
+    // What ships has been tested; this names the script to a developer who has just broken it.
     if (!parsed.entry) throw std::logic_error(render(parsed.source, parsed.errors.front()));
     entries.push_back(std::move(*parsed.entry));
   }

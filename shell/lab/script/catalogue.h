@@ -2,7 +2,7 @@
 //
 // A script's header is its story, a blank line, and a comment of sections, `# NAME: TEXT`, whose
 // text goes on in lines that are indented deeper. So there is one source for the demo, for
-// docs/anomalies.md and for who reads the file.
+// docs/anomalies.md and for readers of the file.
 #pragma once
 
 #include <array>

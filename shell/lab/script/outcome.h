@@ -53,7 +53,7 @@ struct ExpectedOutcome {
   std::optional<Operand> on_key;
   std::optional<RangeOperand> on_range;
   std::optional<std::string> with;    // a session
-  std::vector<std::string> by;        // blocked: exactly these sessions; empty: whoever
+  std::vector<std::string> by;        // blocked: exactly these sessions; empty: any
   std::optional<std::string> until;   // blocked: a step
   std::vector<ExpectedOutcome> then;  // blocked: one at most
   std::string text;                   // as written

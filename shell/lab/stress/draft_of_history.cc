@@ -69,7 +69,7 @@ class Retold {
   };
   static constexpr double just_before = 0.25;
 
-  // Acknowledged is later than visible: whoever read a version, or committed after it, comes after.
+  // Acknowledged is later than visible: what read a version, or committed after it, comes after.
   void find_ends() {
     for (const std::uint32_t index : transactions_) {
       ends_[index] = static_cast<double>(history_.transactions[index].ended_at);
@@ -103,7 +103,7 @@ class Retold {
     }
   }
 
-  // A pessimist who writes a key after it has the lock, which whoever committed there before gave
+  // A pessimist that writes a key after it has the lock, which the one that committed before gave
   // up once that was visible. Told the other way round, that commit would have to wait.
   void end_before_who_locks_what_it_wrote(std::uint32_t index) {
     const HistoryTransaction& writer = history_.transactions[index];
@@ -244,7 +244,7 @@ class Retold {
            (range.upper ? spelled(*range.upper) : std::string());
   }
 
-  // What was there before: keys whose first version somebody read as present.
+  // What was there before: keys whose first version was read as present.
   std::vector<std::string> setup() {
     std::set<std::uint32_t> present;
     for (const std::uint32_t index : transactions_) {

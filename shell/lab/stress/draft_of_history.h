@@ -18,7 +18,7 @@ struct Retelling {
 };
 
 // The transactions with these indexes, each a session of its own, their operations in the order of
-// the history. A commit stands before the first read of what it wrote, before who locked that to
+// the history. A commit stands before the first read of what it wrote, before a lock on that to
 // overwrite it, and before later commits. Cursors are told as the scans that their steps were.
 Draft draft_of(const History& history, const std::set<std::uint32_t>& transactions,
                const Retelling& retelling);

@@ -94,7 +94,7 @@ class Shrinking {
     std::size_t chunk = groups_of().size() / 2;
     while (chunk > 0 && !is_over()) {
       bool dropped = false;
-      // From the end: who comes late depends on those before, and seldom the other way round.
+      // From the end: the late depend on those before, and seldom the other way round.
       std::size_t end = groups_of().size();
       while (end > 0 && !is_over()) {
         const std::vector<Moves> groups = groups_of();
@@ -248,7 +248,7 @@ std::optional<Finding> shown_of(std::vector<Finding> found, const Finding& findi
   return second;
 }
 
-// Whom they read from, and who wrote or read the same keys while they ran.
+// Those that they read from, and those that wrote or read the same keys while they ran.
 std::set<std::uint32_t> with_neighbours(const History& history,
                                         const std::set<std::uint32_t>& some) {
   std::set<std::uint32_t> keys;

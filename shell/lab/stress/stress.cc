@@ -69,7 +69,7 @@ class Stress {
   // `transactions`: of the round of threads that is under way.
   bool may_go_on(std::size_t transactions, const Finding* finding, std::size_t moves) {
     if (!options_.go_on || report_.stopped) return !report_.stopped;
-    StressProgress progress;
+    StressSoFar progress;
     progress.time = since_start();
     progress.left = std::max(options_.time - progress.time, std::chrono::milliseconds(0));
     progress.drafts = report_.drafts;

@@ -24,7 +24,7 @@ enum class StressMode : std::uint8_t {
 };
 
 // How far it is.
-struct StressProgress {
+struct StressSoFar {
   std::chrono::milliseconds time{0};
   std::chrono::milliseconds left{0};
   std::size_t drafts = 0;
@@ -42,7 +42,7 @@ struct StressOptions {
   std::vector<Workload> workloads{all_workloads.begin(), all_workloads.end()};
   StressMode mode = StressMode::both;
   // Asked several times a second; false: stop, and keep what there is.
-  std::function<bool(const StressProgress&)> go_on = {};
+  std::function<bool(const StressSoFar&)> go_on = {};
 };
 
 struct StressFailure {

@@ -260,7 +260,7 @@ class Drafting {
     insert(one_of(ends) + 1, session, std::move(text));
   }
 
-  // Somebody who reads early and again at last, while others commit and versions are reclaimed:
+  // A session that reads early and again at last, while others commit and versions are reclaimed:
   // those that only an old snapshot still sees are the ones to lose.
   void add_old_snapshot(std::size_t upkeep, std::size_t session) {
     const bool serializable = chance(50);

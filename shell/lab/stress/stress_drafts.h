@@ -19,7 +19,7 @@ enum class Workload : std::uint8_t {
   long_fork,    // writers of one key each, readers of all
   predicate,    // counts of a range, inserts and deletes in it
   queue,        // take the first of a range, put one behind its end
-  durability,   // a sync that fails, and who reads afterwards
+  durability,   // a sync that fails, and reads afterwards
 };
 inline constexpr std::array all_workloads{
     Workload::list_append, Workload::rw_register, Workload::bank,      Workload::long_fork,
@@ -29,7 +29,7 @@ std::string_view name(Workload workload) noexcept;  // "list-append", ...
 std::optional<Workload> workload_from_name(std::string_view text) noexcept;
 
 // Two to four sessions of mixed levels and lockings, with savepoints, aborts, retries, cursors, a
-// second keyspace and checkpoints now and then; at last somebody reads everything. In builds with
+// second keyspace and checkpoints now and then; at last a session reads everything. In builds with
 // places inside the engine some steps stand there for a while. The same numbers give the same
 // draft.
 Draft stress_draft(Workload workload, std::mt19937_64& random);

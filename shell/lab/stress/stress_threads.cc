@@ -35,7 +35,7 @@ std::int64_t number_in(std::optional<std::string_view> text) {
 }
 
 // What the threads of a round have in common: how far they are, and whether to go on. The thread
-// that waits for them is the only one to ask, so whom it asks need not be thread-safe.
+// that waits for them is the only one to ask, so what it asks need not be thread-safe.
 class Race {
  public:
   bool goes_on() const { return !ended_early_.load(std::memory_order_relaxed); }

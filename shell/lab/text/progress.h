@@ -9,7 +9,7 @@
 namespace isolde::lab {
 
 // On a terminal in place, ten times a second, and nothing of it is left behind; elsewhere a line of
-// its own each half minute, for whoever reads a log. Not thread-safe.
+// its own each half minute, for a reader of a log. Not thread-safe.
 class Progress {
  public:
   using Clock = std::chrono::steady_clock;

@@ -18,7 +18,7 @@
 
 namespace isolde::lab {
 
-// A version of a key, committed or in somebody's write set, and the sessions that see it.
+// A version of a key, committed or in the write set of a session, and the sessions that see it.
 struct SeenVersion {
   std::optional<Timestamp> commit;  // nothing: uncommitted; 0: before all that is known
   std::optional<std::string> value;

@@ -19,7 +19,7 @@ struct ScreenStyle {
   Mode mode = Mode::text;
   bool color = false;
   std::size_t width = 80;  // columns, at least 40
-  // Says for how long somebody waits or has waited. Off where the same input must print the same.
+  // Says for how long a session waits or has waited. Off where the same input must print the same.
   bool clock = false;
   // Breaks what may be long at the width. Off where other programs may read it.
   bool wraps = false;

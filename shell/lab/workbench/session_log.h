@@ -43,7 +43,7 @@ struct Activity {
   std::size_t left_out = 0;  // beyond the most that are kept
 };
 
-// Whom a session waits for now.
+// What a session waits for now.
 struct CurrentWait {
   TransactionId id;
   LockMode mode = LockMode::exclusive;

@@ -26,7 +26,7 @@
 
 namespace isolde::lab {
 
-// What the workbench needs from whoever reads the lines.
+// What the workbench needs from the caller that reads the lines.
 class Host {
  public:
   enum class Waited : std::uint8_t { woken, timed_out, interrupted };
@@ -47,7 +47,7 @@ class Host {
 };
 
 // Sessions are threads of which one runs at a time, as in a play (see Turns): so an answer is the
-// same each time, and whoever is blocked leaves the prompt free.
+// same each time, and a blocked session leaves the prompt free.
 //
 // Not thread-safe: everything is called by the thread that reads the lines.
 class Workbench {
