@@ -89,6 +89,9 @@ std::string_view name(ErrorCode code) noexcept {
 }
 
 bool is_retryable(ErrorCode code) noexcept { return code <= ErrorCode::snapshot_too_old; }
+bool is_retryable(const Error& error) noexcept {
+  return is_retryable(error.code()) && !error.evidence().is_lasting;
+}
 bool ends_transaction(ErrorCode code) noexcept { return code <= ErrorCode::transaction_finished; }
 
 std::string quoted(std::string_view key) {

@@ -1,5 +1,9 @@
 #include "mvcc/background.h"
 
+#include <algorithm>
+
+#include "mvcc/longest_wait.h"
+
 namespace isolde::mvcc {
 namespace {
 
@@ -144,7 +148,7 @@ void Background::reclaim_loop() {
 void Background::sync_loop() {
   MutexLock lock(mutex_);
   while (!stopped_) {
-    stopping_.wait_for(mutex_, options_.durability.interval);
+    stopping_.wait_for(mutex_, std::min(options_.durability.interval, longest_wait));
     if (stopped_) break;
     lock.unlock();
     const bool persisted = log_.persist(log_.appended()).has_value();

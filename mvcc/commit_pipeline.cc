@@ -210,20 +210,26 @@ std::optional<Conflict> CommitPipeline::validate_writes(const PreparedCommit& pr
   return std::nullopt;
 }
 
-// Evaluated on the newest version (C6): only read committed and below leave conditions and sums.
+// Evaluated on the newest version (C6). Only read committed and below leave conditions, all leave
+// sums.
 std::optional<Conflict> CommitPipeline::check_condition(const PreparedWrite& prepared) const {
   const Write& write = *prepared.write;
   if (write.condition == Condition::none && !write.delta) return std::nullopt;
   const auto newest = newest_value(prepared);
   const bool holds =
       (write.condition != Condition::absent || !newest) &&
-      (write.condition != Condition::equals || (newest && *newest == write.expected->value())) &&
-      (!write.delta || add_to(newest, *write.delta));
-  if (holds) return std::nullopt;
+      (write.condition != Condition::equals || (newest && *newest == write.expected->value()));
+  const bool adds = !write.delta || add_to(newest, *write.delta);
+  if (holds && adds) return std::nullopt;
   const Chain& chain = *(prepared.chain != nullptr ? prepared.chain : prepared.fresh.get());
   Conflict conflict =
       newer_version(prepared.keyspace, prepared.key, *chain.newest.load(), visible(), false);
-  conflict.kind = Conflict::Kind::condition_failed;
+  conflict.kind = holds ? Conflict::Kind::not_a_sum : Conflict::Kind::condition_failed;
+  if (holds) {
+    constexpr std::size_t most_told = 128;
+    conflict.value = newest->substr(0, most_told);
+    conflict.is_integer = add_to(newest, 0).has_value();
+  }
   return conflict;
 }
 

@@ -27,7 +27,8 @@ struct Conflict {
   enum class Kind : std::uint8_t {
     newer_version,     // a key that was written or read has a newer version
     newer_in_range,    // a range that was observed has
-    condition_failed,  // an insert, compare_and_set or add that no longer holds (C6)
+    condition_failed,  // an insert or compare_and_set that no longer holds (C6)
+    not_a_sum,         // an add meets no integer, or one too large (C6)
     snapshot_too_old,
     database_failed,
     keyspace_dropped,
@@ -36,7 +37,9 @@ struct Conflict {
   KeyspaceId keyspace;
   std::string key;
   std::optional<EvidenceRange> range;
-  bool was_read = false;  // else it was written
+  bool was_read = false;    // else it was written
+  std::string value;        // not_a_sum: what was found, or its beginning; and whether it is
+  bool is_integer = false;  // an integer
   TransactionRef culprit;
   std::uint64_t commit = 0;  // the culprit's; 0: not known
   std::uint64_t snapshot = 0;

@@ -12,25 +12,41 @@ namespace isolde::mvcc {
 
 CursorCore::CursorCore(TransactionCore& transaction, Keyspace keyspace, KeyRange range,
                        const ScanOptions& options, std::optional<MergedScan> scan)
-    : transaction_(transaction),
+    : home_(transaction.database_.shared_registry()),
+      transaction_(transaction),
       keyspace_(std::move(keyspace)),
       range_(std::move(range)),
       options_(options),
       serial_(transaction.serial_),
       snapshot_(transaction.snapshot_),
-      scan_(std::move(scan)) {}
+      scan_(std::move(scan)),
+      ordinal_(++transaction.cursors_opened_),
+      opened_before_(transaction.cursors_) {
+  if (opened_before_ != nullptr) opened_before_->opened_after_ = this;
+  transaction.cursors_ = this;
+}
 
 CursorCore::~CursorCore() {
-  if (transaction_.serial_ != serial_ || !transaction_.active() || !scan_) return;
+  if (is_left_over()) return;
+  if (opened_before_ != nullptr) opened_before_->opened_after_ = opened_after_;
+  (opened_after_ != nullptr ? opened_after_->opened_before_ : transaction_.cursors_) =
+      opened_before_;
+  if (!scan_) return;
   if (--transaction_.open_cursors_ == 0 && !transaction_.reads_for_update_) {
     transaction_.slot_.unpin();
   }
 }
 
+// Its transaction has ended. The core may serve another one by now, which is not to be disturbed.
+bool CursorCore::is_left_over() const noexcept {
+  return transaction_.serial_.load(std::memory_order_relaxed) != serial_ || !transaction_.active();
+}
+
 Result<std::optional<Entry>> CursorCore::next() {
+  if (is_left_over()) return transaction_finished();
   Operation operation(transaction_);
   if (auto error = operation.error()) return *error;
-  if (transaction_.serial_ != serial_) return transaction_finished();
+  if (is_rolled_back_) return cursor_rolled_back();
   if (at_end_) return std::optional<Entry>{};
   if (auto error = transaction_.check_read_bound()) return *error;
   if (!scan_) return step_locking(operation);

@@ -26,29 +26,41 @@ auto guarded(std::string_view doing, Work&& work) -> decltype(work()) {
 
 }  // namespace
 
-RetryLoop::RetryLoop(mvcc::DatabaseCore& core, const TransactionOptions& options)
+RetryLoop::RetryLoop(mvcc::DatabaseCore* core, const TransactionOptions& options)
     : core_(core),
       policy_(options.retry),
       label_(options.label),
       start_(std::chrono::steady_clock::now()) {}
 
+namespace {
+
+// From 0 to min(most, base * 2^doublings), whatever these are.
+std::chrono::microseconds draw_delay(const RetryPolicy& policy, std::uint32_t doublings) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  const std::int64_t base = std::max<std::int64_t>(policy.base_delay.count(), 0);
+  const std::int64_t most = std::max<std::int64_t>(policy.max_delay.count(), 0);
+  const std::uint32_t shift = std::min<std::uint32_t>(doublings, 30);
+  const std::int64_t ceiling = base > (most >> shift) ? most : base << shift;
+  return std::chrono::microseconds(std::uniform_int_distribution<std::int64_t>(0, ceiling)(random));
+}
+
+}  // namespace
+
 // Exponential backoff with full jitter.
 bool RetryLoop::again(const Error& error) {
   ++attempt_;
-  const bool in_time = std::chrono::steady_clock::now() - start_ < policy_.max_time;
-  const bool retrying = is_retryable(error.code()) && attempt_ < policy_.max_attempts && in_time;
+  // In the coarser unit: the longest time in the finer one would overflow.
+  const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - start_);
+  const bool retrying = is_retryable(error) && !settled_ && attempt_ < policy_.max_attempts &&
+                        passed < policy_.max_time;
   std::chrono::microseconds delay{0};
   if (retrying) {
-    thread_local std::minstd_rand random{std::random_device{}()};
-    const std::uint32_t doublings = std::min<std::uint32_t>(attempt_ - 1, 30);
-    const auto ceiling = std::min<std::int64_t>(
-        policy_.max_delay.count(), policy_.base_delay.count() * (std::int64_t{1} << doublings));
-    delay = std::chrono::microseconds(
-        std::uniform_int_distribution<std::int64_t>(0, std::max<std::int64_t>(ceiling, 0))(random));
-    core_.note_retry();
+    delay = draw_delay(policy_, attempt_ - 1);
+    core_->note_retry();
   }
-  if (core_.is_observed()) {
-    core_.notify([&](Observer& observer) {
+  if (core_ != nullptr && core_->is_observed()) {
+    core_->notify([&](Observer& observer) {
       observer.on_attempt({label_, attempt_, error, retrying, delay});
     });
   }
@@ -69,6 +81,12 @@ Database::~Database() { forget_if_inherited(); }
 
 void Database::forget_if_inherited() noexcept {
   if (core_ && core_->is_inherited()) static_cast<void>(core_.release());
+}
+
+template <typename Work>
+auto Database::asked(std::string_view doing, Work&& work) const -> decltype(work()) {
+  if (!core_) return mvcc::database_closed();
+  return guarded(doing, std::forward<Work>(work));
 }
 
 Result<Database> Database::open(const std::filesystem::path& directory, const Options& options) {
@@ -101,18 +119,20 @@ Result<void> Database::close() {
 }
 
 Result<Keyspace> Database::keyspace(std::string_view name) {
-  return guarded("creating a keyspace", [&] { return core_->create_keyspace(name); });
+  return asked("creating a keyspace", [&] { return core_->create_keyspace(name); });
 }
 Result<Keyspace> Database::find_keyspace(std::string_view name) const {
-  return core_->find_keyspace(name);
+  return asked("finding a keyspace", [&] { return core_->find_keyspace(name); });
 }
-std::vector<Keyspace> Database::keyspaces() const { return core_->keyspaces().list(); }
+std::vector<Keyspace> Database::keyspaces() const {
+  return core_ ? core_->keyspaces().list() : std::vector<Keyspace>();
+}
 Result<void> Database::drop_keyspace(std::string_view name, std::chrono::milliseconds patience) {
-  return guarded("dropping a keyspace", [&] { return core_->drop_keyspace(name, patience); });
+  return asked("dropping a keyspace", [&] { return core_->drop_keyspace(name, patience); });
 }
 
 Result<Transaction> Database::begin(const TransactionOptions& options) {
-  return guarded("beginning a transaction", [&]() -> Result<Transaction> {
+  return asked("beginning a transaction", [&]() -> Result<Transaction> {
     auto core = core_->begin(options);
     if (!core) return core.error();
     return Transaction(*core);
@@ -120,10 +140,10 @@ Result<Transaction> Database::begin(const TransactionOptions& options) {
 }
 
 Result<std::uint64_t> Database::bulk_load(std::string_view name, const EntrySource& source) {
-  return guarded("loading", [&] { return core_->bulk_load(name, source); });
+  return asked("loading", [&] { return core_->bulk_load(name, source); });
 }
 Result<void> Database::checkpoint() {
-  return guarded("running a checkpoint", [&]() -> Result<void> {
+  return asked("running a checkpoint", [&]() -> Result<void> {
     if (core_->is_inherited()) return core_->inherited();
     if (core_->options().read_only) return mvcc::read_only_refused(true);
     auto outcome = core_->checkpointer().run();
@@ -132,22 +152,24 @@ Result<void> Database::checkpoint() {
   });
 }
 void Database::reclaim() {
-  if (!core_->is_inherited() && !core_->options().read_only) core_->reclaimer().run();
+  if (core_ && !core_->is_inherited() && !core_->options().read_only) core_->reclaimer().run();
 }
 Result<void> Database::backup(const std::filesystem::path& directory) {
-  return guarded("backing up", [&] { return core_->backup(directory); });
+  return asked("backing up", [&] { return core_->backup(directory); });
 }
 Result<VerifyReport> Database::verify() {
-  return guarded("verifying", [&] { return core_->verify(); });
+  return asked("verifying", [&] { return core_->verify(); });
 }
-Stats Database::stats() const { return core_->stats(); }
-LockState Database::locks() const { return core_->locks().state(); }
-std::vector<DeadlockReport> Database::deadlocks() const { return core_->locks().deadlocks(); }
-bool Database::cancel(TransactionId id) { return core_->cancel(id); }
+Stats Database::stats() const { return core_ ? core_->stats() : Stats(); }
+LockState Database::locks() const { return core_ ? core_->locks().state() : LockState(); }
+std::vector<DeadlockReport> Database::deadlocks() const {
+  return core_ ? core_->locks().deadlocks() : std::vector<DeadlockReport>();
+}
+bool Database::cancel(TransactionId id) { return core_ && core_->cancel(id); }
 
 Result<std::vector<VersionInfo>> Database::versions(const Keyspace& keyspace,
                                                     std::string_view key) const {
-  return guarded("reading versions", [&]() -> Result<std::vector<VersionInfo>> {
+  return asked("reading versions", [&]() -> Result<std::vector<VersionInfo>> {
     auto core = core_->begin({.isolation = Isolation::read_committed, .read_only = true});
     if (!core) return core.error();
     const Transaction own(*core);
@@ -159,16 +181,24 @@ void Database::abandon() noexcept {
   core_->abandon();
   core_.reset();
 }
-void Database::fail_next_sync() noexcept { core_->log().fail_next_sync(); }
+void Database::fail_next_sync() noexcept {
+  if (core_) core_->log().fail_next_sync();
+}
 
 void Database::add_observer(std::shared_ptr<Observer> observer) {
-  core_->add_observer(std::move(observer));
+  if (core_) core_->add_observer(std::move(observer));
 }
 void Database::remove_observer(const std::shared_ptr<Observer>& observer) {
-  core_->remove_observer(observer);
+  if (core_) core_->remove_observer(observer);
 }
 
-const std::filesystem::path& Database::directory() const noexcept { return core_->directory(); }
-const Options& Database::options() const noexcept { return core_->options(); }
+const std::filesystem::path& Database::directory() const noexcept {
+  static const std::filesystem::path nowhere;
+  return core_ ? core_->directory() : nowhere;
+}
+const Options& Database::options() const noexcept {
+  static const Options none;
+  return core_ ? core_->options() : none;
+}
 
 }  // namespace isolde

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "mvcc/longest_wait.h"
 #include "mvcc/transaction_core.h"
 #include "mvcc/transaction_errors.h"
 
@@ -13,6 +14,8 @@ namespace isolde::mvcc {
 namespace {
 
 constexpr std::string_view log_directory = "log";
+// Every byte of a segment is written when it is made.
+constexpr std::size_t largest_segment_bytes = std::size_t{4} << 30;
 // Room for the manifest; what comes later makes the map grow.
 constexpr std::size_t smallest_map_bytes = std::size_t{1} << 20;
 
@@ -41,8 +44,8 @@ std::optional<Error> check_options(const Options& options) {
       options.durability.interval.count() <= 0) {
     return refuse("Options::durability: a periodic interval must be positive");
   }
-  if (options.log_segment_bytes < 4096) {
-    return refuse("Options::log_segment_bytes must be at least 4096");
+  if (options.log_segment_bytes < 4096 || options.log_segment_bytes > largest_segment_bytes) {
+    return refuse("Options::log_segment_bytes must be from 4096 bytes to 4 GiB");
   }
   if (options.max_keyspaces == 0) return refuse("Options::max_keyspaces must be at least 1");
   if (options.checkpoint_log_bytes == 0) {
@@ -335,7 +338,8 @@ Result<void> DatabaseCore::drop_keyspace(std::string_view name,
                                          std::chrono::milliseconds patience) {
   if (is_inherited()) return inherited();
   if (options_.read_only) return read_only_refused(true);
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::clamp(patience, -longest_wait, longest_wait);
   const auto found = keyspaces_.find(name);
   if (!found) return keyspace_not_found(name);
   // Snapshots that began before now still see the keyspace. (Those that begin between this look and

@@ -67,6 +67,7 @@ class DatabaseCore {
   VersionStore& store() noexcept { return store_; }
   KeyspaceTable& keyspaces() noexcept { return keyspaces_; }
   SnapshotRegistry& registry() noexcept { return *registry_; }
+  const std::shared_ptr<SnapshotRegistry>& shared_registry() const noexcept { return registry_; }
   CommitPipeline& pipeline() noexcept { return *pipeline_; }
   Reclaimer& reclaimer() noexcept { return *reclaimer_; }
   Checkpointer& checkpointer() noexcept { return *checkpointer_; }

@@ -184,7 +184,7 @@ MergedScan::Step MergedScan::next_merged() {
 bool MergedScan::is_hidden(unsigned fronts) const {
   if ((fronts & from_overlay) == 0) return false;
   const OverlayEntry& top = overlay_[overlay_at_];
-  return !top.value && !top.delta && top.sequence != OverlayEntry::own;
+  return top.replaces && !top.value && top.sequence != OverlayEntry::own;
 }
 
 void MergedScan::leave_to_base() {
@@ -229,11 +229,11 @@ bool MergedScan::resolve_committed(unsigned fronts) {
     const Version* version = chain_->at(Timestamp{snapshot_});
     if (version == nullptr) return false;
     observed_ = std::max(observed_, version->commit);
+    item_.writer = version->writer;
+    item_.commit = version->commit;
     const auto value = version->seen();
     if (!value) return false;
     item_.value = *value;
-    item_.writer = version->writer;
-    item_.commit = version->commit;
     return true;
   }
   if ((fronts & from_base) == 0) return false;
@@ -244,17 +244,34 @@ bool MergedScan::resolve_committed(unsigned fronts) {
 bool MergedScan::resolve(unsigned fronts) {
   if ((fronts & from_overlay) == 0) return resolve_committed(fronts);
   const OverlayEntry& top = overlay_[overlay_at_];
-  if (!top.delta) {
-    if (!top.value) return false;
-    item_ = {key_of(fronts), *top.value, top.writer, 0, true, top.sequence};
-    return true;
+  if (!top.replaces) return resolve_adds(top, resolve_committed(fronts));
+  item_ = {key_of(fronts), {}, top.writer, 0, true, top.sequence};
+  if (top.value) item_.value = *top.value;
+  return top.adds.empty() ? top.value.has_value() : resolve_adds(top, top.value.has_value());
+}
+
+// As TransactionCore::read() does for one key: an add to what is no integer changes nothing.
+bool MergedScan::resolve_adds(const OverlayEntry& top, bool found) {
+  for (const OverlayEntry::Add& add : top.adds) {
+    const auto value = found ? std::optional(item_.value) : std::nullopt;
+    const auto sum = add_to(value, add.delta);
+    if (!sum) continue;
+    if (add.sequence == OverlayEntry::own) {
+      below_ = {value, item_.writer, std::nullopt, item_.sequence};
+      if (!item_.is_private) below_.commit = item_.commit;
+      own_sum_ = std::to_string(*sum);
+      item_.value = own_sum_;
+      item_.below = &below_;
+    } else {
+      sum_ = std::to_string(*sum);
+      item_.value = sum_;
+    }
+    item_.writer = add.writer;
+    item_.is_private = true;
+    item_.sequence = add.sequence;
+    found = true;
   }
-  const bool below = resolve_committed(fronts);
-  const auto sum = add_to(below ? std::optional(item_.value) : std::nullopt, *top.delta);
-  if (!sum) return below;
-  sum_ = std::to_string(*sum);
-  item_ = {key_of(fronts), sum_, top.writer, 0, true, top.sequence};
-  return true;
+  return found;
 }
 
 }  // namespace isolde::mvcc

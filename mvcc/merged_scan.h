@@ -30,15 +30,23 @@ inline KeyRange observed_until(const KeyRange& range, bool reverse, std::string_
   return {range.lower, successor(key)};
 }
 
-// A private write in the range of a scan.
+// The private writes of one key in the range of a scan, one over the other.
 struct OverlayEntry {
   static constexpr std::uint64_t own = ~std::uint64_t{0};  // as sequence: always on top
 
+  struct Add {
+    std::int64_t delta = 0;
+    TransactionId writer;
+    std::uint64_t sequence = 0;
+  };
+
   std::string key;
-  std::optional<std::string> value;   // nothing: erased
-  std::optional<std::int64_t> delta;  // instead: to be added to what lies below
+  // The newest value, or erasure; without one what is committed lies below the adds.
+  bool replaces = false;
+  std::optional<std::string> value;  // nothing: erased
   TransactionId writer;
   std::uint64_t sequence = 0;
+  std::vector<Add> adds;  // that came after it, in their order
 };
 
 // Walks a range in either direction at one snapshot.
@@ -51,13 +59,21 @@ struct OverlayEntry {
 // attach(). Chains installed later hold nothing that the snapshot sees differently from the view.
 class MergedScan {
  public:
+  // What an own add is added to.
+  struct Below {
+    std::optional<std::string_view> value;
+    TransactionId writer;
+    std::optional<std::uint64_t> commit;  // nothing: another's private value
+    std::uint64_t sequence = 0;
+  };
   struct Item {
     std::string_view key;
     std::string_view value;
     TransactionId writer;
-    std::uint64_t commit = 0;    // 0: a base value
-    bool is_private = false;     // uncommitted: `commit` means nothing
-    std::uint64_t sequence = 0;  // of the private write
+    std::uint64_t commit = 0;      // 0: a base value
+    bool is_private = false;       // uncommitted: `commit` means nothing
+    std::uint64_t sequence = 0;    // of the private write
+    const Below* below = nullptr;  // of an own sum
   };
   enum class Step : std::uint8_t { entry, end, failed, hidden };
 
@@ -120,6 +136,7 @@ class MergedScan {
   bool resolve(unsigned fronts);
   bool is_hidden(unsigned fronts) const;
   bool resolve_committed(unsigned fronts);
+  bool resolve_adds(const OverlayEntry& top, bool found);
 
   VersionStore& store_;
   KeyspaceId keyspace_;
@@ -149,6 +166,8 @@ class MergedScan {
   Item item_;
   std::optional<std::string> last_key_;  // of the last item in an earlier operation: where to seek
   std::string sum_;
+  std::string own_sum_;
+  Below below_;
   std::uint64_t observed_ = 0;
 };
 

@@ -223,6 +223,7 @@ Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t
     if (!persisted) database_.note_log_failure();
     if (!persisted && !is_planted(PlantedFault::acknowledged_early)) {
       const Error& error = persisted.error();
+      ended_by_ = error;
       database_.note_abort(error.code());
       if (database_.is_observed()) {
         id();
@@ -231,6 +232,7 @@ Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t
       return error;
     }
   }
+  has_committed_ = true;
   SlotCounters::bump(slot_.counters.committed);
   if (database_.is_observed()) {
     id();
@@ -242,7 +244,10 @@ Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t
 Result<void> TransactionCore::rollback() {
   Operation operation(*this);
   if (auto error = operation.error_but_for_doom()) {
-    if (error->code() == ErrorCode::transaction_finished) return {};
+    if (error->code() == ErrorCode::transaction_finished) {
+      ended_by_.reset();
+      return {};
+    }
     return *error;
   }
   drop_private_state();

@@ -39,12 +39,15 @@ void TransactionCore::start(const TransactionOptions& options) {
   locks_.begun = database_.next_begun(options.locking);
   locks_.writes.store(0, std::memory_order_relaxed);
   active_.store(true, std::memory_order_relaxed);
-  ++serial_;
+  serial_.store(serial_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  has_committed_ = false;
+  ended_by_.reset();
   id_.store(0, std::memory_order_relaxed);
   snapshot_ = no_snapshot;
   last_snapshot_ = database_.pipeline().visible();
   observed_ = 0;
   savepoint_serial_ = 0;
+  cursors_opened_ = 0;
   last_write_sequence_ = 0;
   SlotCounters::bump(slot_.counters.begun);
   if (database_.is_observed()) {
@@ -55,7 +58,8 @@ void TransactionCore::start(const TransactionOptions& options) {
 
 void TransactionCore::finish() noexcept {
   if (active()) static_cast<void>(rollback());
-  if (observers_ && !database_.is_observed()) {
+  // With a home of its own the slot has outlived its database, which can't be asked any more.
+  if (observers_ && !slot_.home && !database_.is_observed()) {
     observers_.reset();
     observers_version_ = 0;
   }
@@ -254,8 +258,12 @@ Result<Seen> TransactionCore::read(KeyspaceId keyspace, std::string_view key, st
   if (!seen) return seen;
   if (!copies.empty()) apply_uncommitted(copies, *seen);
   if (own != nullptr) {
-    scratch_ = std::to_string(add_to(seen->value, *own->delta).value_or(*own->delta));
-    seen = Seen{scratch_, self, std::nullopt};
+    // On what is no integer it shows nothing: its commit will fail.
+    if (const auto sum = add_to(seen->value, *own->delta)) {
+      scratch_ = std::to_string(*sum);
+      seen->sum = scratch_;
+      seen->is_base = false;
+    }
   }
   return seen;
 }
@@ -286,25 +294,25 @@ std::vector<WriteSet::Copy> TransactionCore::uncommitted_copies(KeyspaceId keysp
   return copies;
 }
 
-// R8: the newest uncommitted write beats the committed ones; a copy whose commit is visible is
-// none.
+// R8: the newest uncommitted write beats the committed ones, an add lies on what came before it; a
+// copy whose commit is visible is none. Scans do the same: MergedScan::resolve_adds.
 void TransactionCore::apply_uncommitted(std::vector<WriteSet::Copy>& copies, Seen& seen) {
-  WriteSet::Copy* newest = nullptr;
-  for (WriteSet::Copy& candidate : copies) {
-    if (candidate.commit != 0 && candidate.commit <= snapshot_) continue;
-    if (newest == nullptr || candidate.sequence > newest->sequence) newest = &candidate;
-  }
-  if (newest == nullptr) return;
-  std::optional<std::string> value = std::move(newest->value);
-  if (newest->delta) {
-    const auto sum = add_to(seen.value, *newest->delta);
-    if (!sum) return;
-    value = std::to_string(*sum);
-  }
-  seen = Seen{std::nullopt, newest->writer, std::nullopt, newest->sequence};
-  if (value) {
-    dirty_ = std::move(*value);
-    seen.value = dirty_;
+  std::sort(copies.begin(), copies.end(), [](const WriteSet::Copy& a, const WriteSet::Copy& b) {
+    return a.sequence < b.sequence;
+  });
+  for (WriteSet::Copy& copy : copies) {
+    if (copy.commit != 0 && copy.commit <= snapshot_) continue;
+    std::optional<std::string> value = std::move(copy.value);
+    if (copy.delta) {
+      const auto sum = add_to(seen.value, *copy.delta);
+      if (!sum) continue;
+      value = std::to_string(*sum);
+    }
+    seen = Seen{std::nullopt, copy.writer, std::nullopt, copy.sequence};
+    if (value) {
+      dirty_ = std::move(*value);
+      seen.value = dirty_;
+    }
   }
 }
 
@@ -352,8 +360,9 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
     base_read_.key.assign(key);
     base_read_.found = seen->value.has_value();
   }
-  if (!seen->value) return std::optional<std::string_view>{};
-  value_.assign(*seen->value);
+  const auto shown = seen->shown();
+  if (!shown) return std::optional<std::string_view>{};
+  value_.assign(*shown);
   return std::optional<std::string_view>(value_);
 }
 
@@ -428,6 +437,7 @@ void TransactionCore::tell_of(const ReadNote& note, std::string_view bytes) {
 
 // Ends the transaction inside an operation; its observers hear of it once the slot is left.
 Error TransactionCore::end_with(Error error) {
+  ended_by_ = error;
   drop_private_state();
   database_.note_abort(error.code());
   if (database_.is_observed()) {
@@ -445,6 +455,7 @@ void TransactionCore::drop_private_state(bool installed) noexcept {
   savepoints_.clear();
   reads_for_update_ = false;
   open_cursors_ = 0;
+  cursors_ = nullptr;
   slot_.unpin();
 }
 

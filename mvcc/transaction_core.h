@@ -38,6 +38,10 @@ struct Seen {
   std::optional<std::uint64_t> commit;  // nothing: uncommitted
   std::uint64_t sequence = 0;           // of another's uncommitted write
   bool is_base = false;                 // what the view of the base says
+  // With an add of one's own: what is shown, of which the rest tells what it is added to.
+  std::optional<std::string_view> sum = {};
+
+  std::optional<std::string_view> shown() const noexcept { return sum ? sum : value; }
 };
 
 // Keys that a scan with skip_locked leaves out.
@@ -69,7 +73,9 @@ class TransactionCore {
   Result<void> put(const Keyspace& keyspace, std::string_view key, std::string_view value);
   Result<void> erase(const Keyspace& keyspace, std::string_view key);
   Result<void> insert(const Keyspace& keyspace, std::string_view key, std::string_view value);
-  Result<std::int64_t> add(const Keyspace& keyspace, std::string_view key, std::int64_t delta);
+  Result<void> add(const Keyspace& keyspace, std::string_view key, std::int64_t delta);
+  Result<std::int64_t> add_and_get(const Keyspace& keyspace, std::string_view key,
+                                   std::int64_t delta);
   Result<void> compare_and_set(const Keyspace& keyspace, std::string_view key,
                                std::string_view expected, std::string_view value);
   Result<std::size_t> scan(const Keyspace& keyspace, const KeyRange& range,
@@ -92,6 +98,10 @@ class TransactionCore {
   Result<void> set_lock_timeout(std::chrono::milliseconds timeout);
 
   bool active() const noexcept { return active_.load(std::memory_order_relaxed); }
+  // How it ended: by its own commit, or by an error that the user has not yet acknowledged by a
+  // rollback.
+  bool has_committed() const noexcept { return has_committed_; }
+  const std::optional<Error>& ended_by() const noexcept { return ended_by_; }
   TransactionId id();
   TransactionId id_if_known() const noexcept {
     return TransactionId{id_.load(std::memory_order_relaxed)};
@@ -118,7 +128,7 @@ class TransactionCore {
   bool remembers_reads() const noexcept { return is_serializable() && !is_pessimistic(); }
   // ... or by two-phase locking.
   bool locks_reads() const noexcept { return is_serializable() && is_pessimistic(); }
-  // C6: what insert, add and compare_and_set found is looked at again when they are installed.
+  // C6: what insert and compare_and_set found is looked at again when they are installed.
   bool settles_at_commit() const noexcept {
     return options_.isolation <= Isolation::read_committed && !is_pessimistic();
   }
@@ -136,17 +146,18 @@ class TransactionCore {
   Result<MergedScan> open_scan(const Keyspace& keyspace, const KeyRange& range,
                                const ScanOptions& options);
   std::vector<OverlayEntry> overlay(KeyspaceId keyspace, const KeyRange& range,
-                                    std::vector<WriteSet::Copy> others);
+                                    std::vector<WriteSet::Copy> copies);
   void track_key(KeyspaceId keyspace, std::string_view key, std::uint64_t hash);
   std::optional<Error> check_keyspace(const Keyspace& keyspace) const;
   std::optional<Error> check_writable(const Keyspace& keyspace, std::string_view key,
                                       std::size_t value_bytes);
   std::optional<Error> check_read_bound() const;
   std::optional<Error> check_lock_wait(LockWait wait) const;
-  // `shown`: what the transaction itself now sees, for the observers.
+  // `shown`: what the transaction itself now sees, for the observers; `delta`: of an add.
   void write(const Keyspace& keyspace, std::string_view key, Write write, WriteKind kind,
-             std::optional<std::string_view> shown);
-  Result<Seen> read_before_write(const Keyspace& keyspace, std::string_view key);
+             std::optional<std::string_view> shown,
+             std::optional<std::int64_t> delta = std::nullopt);
+  Result<Seen> read_before_write(const Keyspace& keyspace, std::string_view key, ReadMode mode);
   bool has_savepoint(Savepoint savepoint) const noexcept;
   // After a lookup: the error that ends the transaction if its answer can't be believed (R6).
   std::optional<Error> check_snapshot();
@@ -245,9 +256,14 @@ class TransactionCore {
   std::uint64_t snapshot_ = no_snapshot;  // what the operation (or all of them) reads at
   std::uint64_t last_snapshot_ = 0;
   std::uint64_t observed_ = 0;  // newest version read (I6)
-  std::uint64_t serial_ = 0;    // tells one transaction in this core from the next
+  // Tells one transaction in this core from the next, also to a cursor that was left over.
+  std::atomic<std::uint64_t> serial_{0};
+  bool has_committed_ = false;
+  std::optional<Error> ended_by_;
   bool reads_for_update_ = false;
-  std::uint32_t open_cursors_ = 0;
+  std::uint32_t open_cursors_ = 0;  // that pin a snapshot
+  CursorCore* cursors_ = nullptr;   // all that are open, the last one opened first
+  std::uint64_t cursors_opened_ = 0;
   ReadSet reads_;
   LockOwner locks_;
   bool uses_locks_ = false;  // has asked for one: there may be something to release
@@ -276,6 +292,7 @@ class TransactionCore {
     std::uint64_t serial;
     std::size_t undo_mark;
     std::uint64_t sequence;  // of the newest write before it
+    std::uint64_t cursors;   // that were opened before it
   };
   std::vector<Mark> savepoints_;
   std::uint64_t savepoint_serial_ = 0;

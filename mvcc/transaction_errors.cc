@@ -228,6 +228,23 @@ Error not_a_sum(std::string_view keyspace, std::string_view key, std::string_vie
                        " is not a decimal integer, or the sum does not fit in 64 bits");
 }
 
+Error adds_too_large(std::string_view keyspace, std::string_view key) {
+  return about_key(
+      ErrorCode::invalid_argument, keyspace, key,
+      "what the transaction adds to " + place(keyspace, key) + " does not fit in 64 bits");
+}
+
+Error cursor_rolled_back() {
+  return {ErrorCode::invalid_argument,
+          "the cursor was opened inside a savepoint that has been rolled back; open another"};
+}
+
+Error database_closed() {
+  return {ErrorCode::invalid_argument,
+          "this database handle was closed or moved from; open the database again, or use the "
+          "handle that it was moved to"};
+}
+
 Error savepoint_not_found() {
   return {ErrorCode::invalid_argument,
           "the savepoint is gone: it was released, or rolled back over, or belongs to another "
@@ -239,8 +256,39 @@ Error out_of_memory(std::string_view doing) {
           "out of memory while " + std::string(doing) + "; nothing was changed"};
 }
 
+namespace {
+
+// Running it again meets the same value: nothing but a write of another one helps.
+Error add_failed(const Conflict& found, std::string_view keyspace, TransactionRef self) {
+  Evidence evidence;
+  evidence.is_lasting = true;
+  evidence.reason = "its value " + isolde::quoted(found.value) +
+                    (found.is_integer ? " is too large for the sum, which does not fit in 64 bits"
+                                      : " is no decimal integer");
+  const bool is_known = found.commit != 0;
+  std::string message =
+      describe(self) + " adds to " + place(keyspace, found.key) + ", but " + evidence.reason;
+  if (is_known) {
+    message +=
+        ", as " + describe(found.culprit) + " wrote it at commit " + std::to_string(found.commit);
+  }
+  message += "; running the transaction again would not help, writing another value would";
+  evidence.keyspace = keyspace;
+  evidence.key = found.key;
+  evidence.self = std::move(self);
+  evidence.snapshot = Timestamp{found.snapshot};
+  if (is_known) {
+    evidence.culprit = found.culprit;
+    evidence.conflict = Timestamp{found.commit};
+  }
+  return {ErrorCode::write_conflict, std::move(message), std::move(evidence)};
+}
+
+}  // namespace
+
 Error conflict(const Conflict& found, std::string_view keyspace, TransactionRef self,
                Isolation isolation) {
+  if (found.kind == Conflict::Kind::not_a_sum) return add_failed(found, keyspace, std::move(self));
   const std::string writer = describe(found.culprit);
   const std::string what = place(keyspace, found.key);
   // A condition may fail on a version that is in the base by now: nobody remembers whose it was.

@@ -41,7 +41,11 @@ Error compare_failed(std::string_view keyspace, std::string_view key,
                      std::optional<std::string_view> found);
 Error not_a_sum(std::string_view keyspace, std::string_view key, std::string_view found,
                 std::int64_t delta);
+// The adds of one transaction to one key, together.
+Error adds_too_large(std::string_view keyspace, std::string_view key);
 Error savepoint_not_found();
+Error cursor_rolled_back();
+Error database_closed();
 Error out_of_memory(std::string_view doing);
 Error snapshot_too_old(TransactionRef self, std::uint64_t snapshot, std::chrono::nanoseconds age,
                        std::size_t max_version_memory);

@@ -5,6 +5,7 @@
 
 #include "engine/yield_point.h"
 #include "mvcc/database_core.h"
+#include "mvcc/longest_wait.h"
 #include "mvcc/operation.h"
 #include "mvcc/transaction_core.h"
 #include "mvcc/transaction_errors.h"
@@ -13,9 +14,6 @@ namespace isolde::mvcc {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Longer ones are for ever; their deadlines would overflow.
-constexpr std::chrono::milliseconds longest_timeout = std::chrono::hours(24 * 365);
 
 LockAsk ask_for_key(KeyspaceId keyspace, std::string_view key, std::uint64_t hash, LockMode mode) {
   LockAsk ask;
@@ -104,7 +102,7 @@ Result<bool> TransactionCore::lock(Operation* operation, const LockAsk& ask,
   }
   waiting_.store(true, std::memory_order_relaxed);
   const auto start = Clock::now();
-  if (!patience.deadline && patience.timeout < longest_timeout) {
+  if (!patience.deadline && patience.timeout < longest_wait) {
     patience.deadline = start + patience.timeout;
   }
   LockTable::Ending ending = table.wait(locks_, ask, answer, patience.deadline);

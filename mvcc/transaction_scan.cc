@@ -10,31 +10,48 @@
 
 namespace isolde::mvcc {
 
-// Own private writes in the range, and at read uncommitted those of others: newest by sequence.
+namespace {
+
+// Lays a write over those of the same key that came before it.
+void lay_over(std::vector<OverlayEntry>& entries, WriteSet::Copy copy) {
+  if (entries.empty() || entries.back().key != copy.key) {
+    entries.emplace_back();
+    entries.back().key = std::move(copy.key);
+  }
+  OverlayEntry& entry = entries.back();
+  if (copy.delta) {
+    entry.adds.push_back({*copy.delta, copy.writer, copy.sequence});
+    return;
+  }
+  entry.replaces = true;
+  entry.value = std::move(copy.value);
+  entry.writer = copy.writer;
+  entry.sequence = copy.sequence;
+  entry.adds.clear();
+}
+
+}  // namespace
+
+// Own private writes in the range, and at read uncommitted below them those of others, by sequence.
 std::vector<OverlayEntry> TransactionCore::overlay(KeyspaceId keyspace, const KeyRange& range,
-                                                   std::vector<WriteSet::Copy> others) {
-  std::vector<OverlayEntry> entries;
-  const auto add = [&](WriteSet::Copy& copy, TransactionId writer) {
-    entries.push_back(
-        {std::move(copy.key), std::move(copy.value), copy.delta, writer, copy.sequence});
-  };
-  std::vector<WriteSet::Copy> own;
-  if (!slot_.writes.empty()) slot_.writes.copy_range(keyspace, range.lower, range.upper, own);
-  for (WriteSet::Copy& copy : own) {
-    copy.sequence = OverlayEntry::own;
-    add(copy, id());
-  }
-  for (WriteSet::Copy& other : others) {
-    if (other.commit == 0 || other.commit > snapshot_) add(other, other.writer);
-  }
-  if (others.empty()) return entries;
-  std::sort(entries.begin(), entries.end(), [](const OverlayEntry& a, const OverlayEntry& b) {
-    return a.key != b.key ? a.key < b.key : a.sequence > b.sequence;
+                                                   std::vector<WriteSet::Copy> copies) {
+  std::erase_if(copies, [this](const WriteSet::Copy& other) {
+    return other.commit != 0 && other.commit <= snapshot_;
   });
-  const auto last =
-      std::unique(entries.begin(), entries.end(),
-                  [](const OverlayEntry& a, const OverlayEntry& b) { return a.key == b.key; });
-  entries.erase(last, entries.end());
+  const std::size_t first_own = copies.size();
+  if (!slot_.writes.empty()) slot_.writes.copy_range(keyspace, range.lower, range.upper, copies);
+  for (std::size_t at = first_own; at < copies.size(); ++at) {
+    copies[at].sequence = OverlayEntry::own;
+    copies[at].writer = id();
+  }
+  if (first_own != 0) {
+    std::sort(copies.begin(), copies.end(), [](const WriteSet::Copy& a, const WriteSet::Copy& b) {
+      return a.key != b.key ? a.key < b.key : a.sequence < b.sequence;
+    });
+  }
+  std::vector<OverlayEntry> entries;
+  entries.reserve(copies.size());
+  for (WriteSet::Copy& copy : copies) lay_over(entries, std::move(copy));
   return entries;
 }
 
@@ -84,7 +101,11 @@ void TransactionCore::track_entry(const Keyspace& keyspace, const MergedScan::It
   if (options.mode != ReadMode::plain && !is_serializable() && !is_pessimistic()) {
     track_key(keyspace.id(), item.key, VersionStore::hash(keyspace.id(), item.key));
   }
-  if (database_.is_observed()) {
+  if (!database_.is_observed()) return;
+  if (const MergedScan::Below* below = item.below) {
+    tell_read(keyspace, item.key, Seen{below->value, below->writer, below->commit, below->sequence},
+              {options.mode, options.tracked, cursor, false});
+  } else {
     const auto commit = item.is_private ? std::nullopt : std::optional(item.commit);
     tell_read(keyspace, item.key, Seen{item.value, item.writer, commit, item.sequence},
               {options.mode, options.tracked, cursor, false});
@@ -134,10 +155,21 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
   std::size_t visited = 0;
   std::size_t hidden = 0;
   std::optional<KeyRange> observed;
+  // One that does not come to its end has seen what it has seen.
+  const auto note_shown = [&](std::string_view last) {
+    observed_ = std::max(observed_, scan->observed());
+    track_scan(keyspace,
+               {observed_until(range, options.reverse, last), visited, hidden, true, false},
+               options);
+  };
   if (limit == 0) observed = KeyRange{range.lower, range.lower};
   while (visited < limit) {
     const MergedScan::Step step = scan->next();
-    if (step == MergedScan::Step::failed) return scan->error();
+    if (step == MergedScan::Step::failed) {
+      Error error = scan->error();
+      if (visited + hidden > 0) note_shown(scan->item().key);
+      return error;
+    }
     if (slot_.is_too_old()) return *check_snapshot();
     if (step == MergedScan::Step::end) break;
     const MergedScan::Item& item = scan->item();
@@ -148,16 +180,12 @@ Result<std::size_t> TransactionCore::scan(const Keyspace& keyspace, const KeyRan
     }
     if (!skipped.empty() && skipped.contains(item.key)) continue;
     ++visited;
-    if (watched) track_entry(keyspace, item, options, false);
     bool go_on = false;
     try {
+      if (watched) track_entry(keyspace, item, options, false);
       go_on = visit(context, item.key, item.value);
     } catch (...) {
-      // Whoever leaves by an exception has seen what it has seen.
-      observed_ = std::max(observed_, scan->observed());
-      track_scan(keyspace,
-                 {observed_until(range, options.reverse, item.key), visited, hidden, true, false},
-                 options);
+      note_shown(item.key);
       throw;
     }
     if (!go_on || visited == limit) {

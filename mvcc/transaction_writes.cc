@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "mvcc/cursor_core.h"
 #include "mvcc/database_core.h"
 #include "mvcc/operation.h"
 #include "mvcc/transaction_core.h"
@@ -47,7 +48,8 @@ std::optional<Error> TransactionCore::check_writable(const Keyspace& keyspace, s
 }
 
 void TransactionCore::write(const Keyspace& keyspace, std::string_view key, Write write,
-                            WriteKind kind, std::optional<std::string_view> shown) {
+                            WriteKind kind, std::optional<std::string_view> shown,
+                            std::optional<std::int64_t> delta) {
   if (slot_.writes.empty()) slot_.writes.writer.store(id());
   const std::uint64_t sequence = database_.next_write_sequence();
   write.sequence = sequence;
@@ -57,9 +59,9 @@ void TransactionCore::write(const Keyspace& keyspace, std::string_view key, Writ
     std::optional<std::string> value;
     if (shown) value = std::string(*shown);
     events_.push_back([this, keyspace = keyspace.id(), key = std::string(key), kind,
-                       value = std::move(value),
+                       value = std::move(value), delta,
                        sequence](Observer& observer, const EventTransaction& self) {
-      WriteEvent event{name_of(keyspace), key, kind, std::nullopt, sequence};
+      WriteEvent event{name_of(keyspace), key, kind, std::nullopt, delta, sequence};
       if (value) event.value = *value;
       observer.on_write(self, event);
     });
@@ -98,13 +100,13 @@ Result<void> TransactionCore::erase(const Keyspace& keyspace, std::string_view k
   return {};
 }
 
-// What insert, add and compare_and_set read first. At serializable a tracked read, also if the
-// operation then fails (C6); above read committed the snapshot decides and first committer wins. A
-// pessimist has the lock, so that what is committed now is what it will be at its commit.
-Result<Seen> TransactionCore::read_before_write(const Keyspace& keyspace, std::string_view key) {
+// What insert, add_and_get and compare_and_set read first. At serializable a tracked read, also if
+// the operation then fails (C6); above read committed the snapshot decides and first committer
+// wins. A pessimist has the lock, so that what is committed now is what it will be at its commit.
+Result<Seen> TransactionCore::read_before_write(const Keyspace& keyspace, std::string_view key,
+                                                ReadMode mode) {
   const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
-  auto seen =
-      read(keyspace.id(), key, hash, is_pessimistic() ? ReadMode::for_update : ReadMode::plain);
+  auto seen = read(keyspace.id(), key, hash, is_pessimistic() ? ReadMode::for_update : mode);
   if (!seen) return seen;
   if (remembers_reads() && seen->commit) track_key(keyspace.id(), key, hash);
   if (auto error = check_snapshot()) return *error;
@@ -119,9 +121,9 @@ Result<void> TransactionCore::insert(const Keyspace& keyspace, std::string_view 
   if (auto error = operation.error()) return *error;
   if (auto error = check_writable(keyspace, key, value.size())) return *error;
   if (auto error = lock_for_write(operation, keyspace, key)) return *error;
-  auto seen = read_before_write(keyspace, key);
+  auto seen = read_before_write(keyspace, key, ReadMode::plain);
   if (!seen) return seen.error();
-  if (seen->value) return already_exists(keyspace.name(), key);
+  if (seen->shown()) return already_exists(keyspace.name(), key);
   const Write* before = slot_.writes.find(keyspace.id(), key);
   Write inserted = following(before, value);
   if (before == nullptr && settles_at_commit()) inserted.condition = Condition::absent;
@@ -129,31 +131,63 @@ Result<void> TransactionCore::insert(const Keyspace& keyspace, std::string_view 
   return {};
 }
 
-Result<std::int64_t> TransactionCore::add(const Keyspace& keyspace, std::string_view key,
-                                          std::int64_t delta) {
+// C6: blind, so that concurrent additions all count. What the transaction itself has put there is
+// known, and needs no reading.
+Result<void> TransactionCore::add(const Keyspace& keyspace, std::string_view key,
+                                  std::int64_t delta) {
   Operation operation(*this);
   if (auto error = operation.error()) return *error;
   if (auto error = check_writable(keyspace, key, integer_bytes)) return *error;
   if (auto error = lock_for_write(operation, keyspace, key)) return *error;
-  auto seen = read_before_write(keyspace, key);
-  if (!seen) return seen.error();
-  const auto sum = add_to(seen->value, delta);
-  if (!sum) return not_a_sum(keyspace.name(), key, seen->value.value_or(""), delta);
-  const Write* before = slot_.writes.find(keyspace.id(), key);
-  const std::string text = std::to_string(*sum);
-  Write added;
-  if (!settles_at_commit() || (before != nullptr && !before->delta)) {
-    added = following(before, text);
-  } else {
-    // Recomputed on the newest version at commit, so that concurrent additions all count.
-    std::int64_t total = delta;
-    if (before != nullptr && __builtin_add_overflow(*before->delta, delta, &total)) {
-      return not_a_sum(keyspace.name(), key, text, delta);
-    }
-    added.version = VersionPtr(Version::create(std::nullopt, integer_bytes));
-    added.delta = total;
+  if (keeps_snapshot()) {
+    if (auto ready = prepare_read(); !ready) return ready;
+    if (auto error = check_snapshot()) return *error;
   }
-  write(keyspace, key, std::move(added), WriteKind::add, text);
+  const Write* before = slot_.writes.find(keyspace.id(), key);
+  if (before != nullptr && !before->delta) {
+    const auto value = before->version->seen();
+    const auto sum = add_to(value, delta);
+    if (!sum) return not_a_sum(keyspace.name(), key, value.value_or(""), delta);
+    const std::string text = std::to_string(*sum);
+    write(keyspace, key, following(before, text), WriteKind::add, text, delta);
+    return {};
+  }
+  Write added;
+  added.delta = delta;
+  if (before != nullptr && __builtin_add_overflow(*before->delta, delta, &*added.delta)) {
+    return adds_too_large(keyspace.name(), key);
+  }
+  added.version = VersionPtr(Version::create(std::nullopt, integer_bytes));
+  write(keyspace, key, std::move(added), WriteKind::add, std::nullopt, delta);
+  return {};
+}
+
+// What it answers is committed, or nothing is: an optimist depends on what it read, at every level,
+// a pessimist has the lock. Why, at read committed, computing the sum anew at commit is not enough:
+//   A  reads 0, answers 1
+//   B  reads 0, answers 1
+//   A  commits 1
+//   B  commits 2, and two clients hold ticket 1
+Result<std::int64_t> TransactionCore::add_and_get(const Keyspace& keyspace, std::string_view key,
+                                                  std::int64_t delta) {
+  Operation operation(*this);
+  if (auto error = operation.error()) return *error;
+  if (auto error = check_writable(keyspace, key, integer_bytes)) return *error;
+  if (auto error = lock_for_write(operation, keyspace, key)) return *error;
+  auto seen = read_before_write(keyspace, key, ReadMode::for_update);
+  if (!seen) return seen.error();
+  const auto shown = seen->shown();
+  const auto sum = add_to(shown, delta);
+  if (!sum) return not_a_sum(keyspace.name(), key, shown.value_or(""), delta);
+  // Its own value alone was read from nowhere.
+  if (!is_pessimistic() && seen->commit) {
+    track_key(keyspace.id(), key, VersionStore::hash(keyspace.id(), key));
+    reads_for_update_ = true;
+    pin_snapshot();
+  }
+  const std::string text = std::to_string(*sum);
+  write(keyspace, key, following(slot_.writes.find(keyspace.id(), key), text),
+        WriteKind::add_and_get, text, delta);
   return *sum;
 }
 
@@ -163,32 +197,19 @@ Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::str
   if (auto error = operation.error()) return *error;
   if (auto error = check_writable(keyspace, key, value.size())) return *error;
   if (auto error = lock_for_write(operation, keyspace, key)) return *error;
-  auto seen = read_before_write(keyspace, key);
+  auto seen = read_before_write(keyspace, key, ReadMode::plain);
   if (!seen) return seen.error();
-  if (!seen->value || *seen->value != expected) {
-    return compare_failed(keyspace.name(), key, seen->value);
+  const auto shown = seen->shown();
+  if (!shown || *shown != expected) {
+    return compare_failed(keyspace.name(), key, shown);
   }
   const Write* before = slot_.writes.find(keyspace.id(), key);
   Write changed = following(before, value);
   if (settles_at_commit() && (before == nullptr || before->delta)) {
-    // What was compared is the committed value, below a sum of our own.
-    std::optional<std::string> below(std::in_place, expected);
-    if (before != nullptr) {
-      auto committed = read_committed(keyspace.id(), key, VersionStore::hash(keyspace.id(), key));
-      if (!committed) return committed.error();
-      below = committed->value ? std::optional(std::string(*committed->value)) : std::nullopt;
-      // At read uncommitted the sum may lie over another's private value: then that has to be
-      // there.
-      const auto sum = add_to(below, *before->delta);
-      std::int64_t private_value = 0;
-      if ((!sum || std::to_string(*sum) != expected) &&
-          !__builtin_sub_overflow(add_to(expected, 0).value_or(0), *before->delta,
-                                  &private_value)) {
-        below = std::to_string(private_value);
-      }
-    }
-    changed.condition = below ? Condition::equals : Condition::absent;
-    if (below) changed.expected = VersionPtr(Version::create(*below));
+    // What was compared, without a sum of our own over it. (At read uncommitted it may be another's
+    // private value: then that has to be there.)
+    changed.condition = seen->value ? Condition::equals : Condition::absent;
+    if (seen->value) changed.expected = VersionPtr(Version::create(*seen->value));
   }
   write(keyspace, key, std::move(changed), WriteKind::compare_and_set, value);
   return {};
@@ -197,7 +218,8 @@ Result<void> TransactionCore::compare_and_set(const Keyspace& keyspace, std::str
 Result<Savepoint> TransactionCore::savepoint() {
   Operation operation(*this);
   if (auto error = operation.error()) return *error;
-  savepoints_.push_back({++savepoint_serial_, slot_.writes.mark(), last_write_sequence_});
+  savepoints_.push_back(
+      {++savepoint_serial_, slot_.writes.mark(), last_write_sequence_, cursors_opened_});
   return Savepoint{savepoints_.size(), savepoint_serial_};
 }
 
@@ -211,7 +233,13 @@ Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
   Operation operation(*this);
   if (auto error = operation.error()) return *error;
   if (!has_savepoint(savepoint)) return savepoint_not_found();
-  slot_.writes.undo_to(savepoints_[savepoint.depth - 1].undo_mark);
+  const Mark& mark = savepoints_[savepoint.depth - 1];
+  slot_.writes.undo_to(mark.undo_mark);
+  // What was opened since may hold copies of what is undone. It ends, as a cursor of SQL does, also
+  // where it would read anew: so that all modes answer alike.
+  for (CursorCore* cursor = cursors_; cursor != nullptr; cursor = cursor->opened_before()) {
+    if (cursor->ordinal() > mark.cursors) cursor->end_with_savepoint();
+  }
   locks_.writes.store(slot_.writes.size(), std::memory_order_relaxed);
   savepoints_.resize(savepoint.depth);
   if (database_.is_observed()) {

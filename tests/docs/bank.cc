@@ -11,9 +11,9 @@ int main() {
                                            .label = "transfer"};
   // Commits what the function wrote, all or nothing; runs it again after a conflict.
   const auto moved = db.transact(options, [&](auto& txn) -> isolde::Result<std::int64_t> {
-    const auto left = txn.add(accounts, "alice", -30);
+    const auto left = txn.add_and_get(accounts, "alice", -30);
     if (!left) return left.error();
-    return txn.add(accounts, "bob", 30);
+    return txn.add_and_get(accounts, "bob", 30);
   });
   if (moved) std::cout << "bob has " << *moved << '\n';
   if (!moved) std::cerr << moved.error().to_string() << '\n';

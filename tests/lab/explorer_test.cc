@@ -195,7 +195,8 @@ BOOST_AUTO_TEST_CASE(a_stopped_exploration_keeps_what_it_has) {
 }
 
 BOOST_AUTO_TEST_CASE(a_setup_that_fails_is_a_failure_with_its_place) {
-  const Script script = test::parsed("setup\n  put x one\n  add x 1\nsession A\n  a1: get x\n");
+  const Script script =
+      test::parsed("setup\n  put x one\n  add_and_get x 1\nsession A\n  a1: get x\n");
   const auto result = explore(script, extents(script).front(), rr, test::player(), {});
   const auto* failure = std::get_if<PlayFailure>(&result);
   BOOST_REQUIRE(failure != nullptr);

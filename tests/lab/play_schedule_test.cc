@@ -29,7 +29,7 @@ session S
   s4: put d 4
   s5: insert a 5
   s6: del c
-  s7: add a 10
+  s7: add_and_get a 10
   s8: add fresh -2
   s9: add b x
   s10: cas b 2 3
@@ -53,7 +53,7 @@ session S
       {"s5", "already_exists on a"},
       {"s6", "ok"},
       {"s7", "11"},
-      {"s8", "-2"},
+      {"s8", "ok"},
       {"s9", "invalid_argument"},
       {"s10", "ok"},
       {"s11", "compare_failed on b"},
@@ -238,12 +238,62 @@ BOOST_AUTO_TEST_CASE(expectations_of_other_cells_are_not_judged) {
   BOOST_TEST(run.play.failed() == 0u);
 }
 
+BOOST_AUTO_TEST_CASE(add_answers_nothing_and_add_and_get_the_sum) {
+  for (const Cell cell : test::all_cells()) {
+    const Played run = played(R"(
+setup
+  put n 1; put t ten
+session A
+  a1: begin; add n 2      => ok
+  a2: get n               => 3
+  a3: add_and_get n $a2   => 6
+  a4: commit              => ok
+  a5: begin; add t 1      => ok
+  a6: get t               => ten
+  a7: commit              => write_conflict on t
+  a8: begin
+  a9: add_and_get t 1     => invalid_argument on t
+  a10: add none -1        => ok
+  a11: scan *             => n=6 none=-1 t=ten
+  a12: commit             => ok
+final exactly n=6 none=-1 t=ten
+verdict serializable
+)",
+                              cell);
+    BOOST_TEST(run.play.failed() == 0u);
+    BOOST_TEST(run.play.checks.size() == 13u);
+  }
+}
+
+// Issue 13, defect 5: the answer is what is committed, or the commit fails.
+BOOST_AUTO_TEST_CASE(two_who_add_are_not_told_the_same_number_and_both_committed) {
+  for (const Cell cell : test::all_cells()) {
+    const Played run = played(R"(
+session A
+  a1: begin; add_and_get n 1
+  a2: commit
+session B
+  b1: begin; add_and_get n 1   => 1 @ optimistic
+                               => blocked by A until a2 then 2 @ pessimistic
+  b2: commit                   => write_conflict on n with A @ ru optimistic | rc optimistic | rr optimistic
+                               => serialization_failure on n with A @ ser optimistic
+                               => ok @ pessimistic
+schedule a1 b1 a2 b2
+final n=1 @ optimistic
+final n=2 @ pessimistic
+verdict serializable
+)",
+                              cell);
+    BOOST_TEST(run.play.failed() == 0u);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(each_schedule_begins_with_a_fresh_setup) {
   const Script script = test::parsed(R"(
 setup
   put x 1
 session A
-  a1: add x 1   => 2
+  a1: add_and_get x 1   => 2
 schedule a1
 final exactly x=2
 schedule a1
@@ -257,7 +307,8 @@ final exactly x=2
 }
 
 BOOST_AUTO_TEST_CASE(a_setup_that_fails_is_told_with_its_place) {
-  const Script script = test::parsed("setup\n  put x one\n  add x 1\nsession A\n a1: get x\n");
+  const Script script =
+      test::parsed("setup\n  put x one\n  add_and_get x 1\nsession A\n a1: get x\n");
   const auto playground = Playground::temporary();
   const auto run = play(script, 0, {}, *playground);
   const auto& failure = std::get<PlayFailure>(run);
@@ -379,7 +430,7 @@ setup
   put x 0
 session A
   a1: begin; get x
-  a2: add x 1
+  a2: add_and_get x 1
   a3: commit             => write_conflict
   a4: retry              => ok
   a5: if $a2 > 5 retry   => skipped

@@ -59,4 +59,15 @@ inline Played played(std::string text, Cell cell = {}, std::size_t schedule = 0)
 
 inline Cell at(Isolation level) { return {level, Locking::optimistic}; }
 
+inline std::vector<Cell> all_cells() {
+  std::vector<Cell> cells;
+  for (const Locking locking : {Locking::optimistic, Locking::pessimistic}) {
+    for (const Isolation level : {Isolation::read_uncommitted, Isolation::read_committed,
+                                  Isolation::repeatable_read, Isolation::serializable}) {
+      cells.push_back({level, locking});
+    }
+  }
+  return cells;
+}
+
 }  // namespace isolde::lab::test

@@ -114,13 +114,13 @@ BOOST_AUTO_TEST_CASE(an_insert_that_failed_is_told_as_the_read_that_it_was) {
   };
   const History history =
       history_of(begin(1, "repeatable-read") + conditional("x") + conditional("y") +
-                 R"({"event":"write","txn":1,"key":"y","kind":"add"})"
+                 R"({"event":"write","txn":1,"key":"y","kind":"add-and-get"})"
                  "\n" +
                  commit(1, 1));
   const Draft draft = draft_of(history, {0}, {});
   BOOST_TEST(draft.to_script({}, {}) ==
              "setup\n  put x 0\n  put y 0\nsession A\n  a1: begin rr optimistic\n  a2: get x\n"
-             "  a3: add y 1\n  a4: commit\nschedule a1 a2 a3 a4\n");
+             "  a3: add_and_get y 1\n  a4: commit\nschedule a1 a2 a3 a4\n");
 }
 
 // Thirty transactions read what was aborted, as they may; further on an update is lost.

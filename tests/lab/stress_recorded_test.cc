@@ -88,7 +88,11 @@ class RandomSession {
         static_cast<void>(txn.erase(keyspace_, at));
         break;
       case 6:
-        static_cast<void>(txn.add(keyspace_, at, 1));
+        if (draw(2) == 0) {
+          static_cast<void>(txn.add(keyspace_, at, 1));
+        } else {
+          static_cast<void>(txn.add_and_get(keyspace_, at, 1));
+        }
         break;
       case 7:
         static_cast<void>(txn.insert(keyspace_, at, value));

@@ -219,7 +219,7 @@ session B
   b2: add x 1               => blocked by A until a2 then write_conflict on x with A
   b3: commit                => transaction_finished
   b4: retry                 => blocked by A until a4 then write_conflict on x with A
-  b5: retry                 => 111
+  b5: retry                 => ok
 schedule a1 b1 b2 a2 b3 a3 b4 a4 b5
 final x=111
 )",

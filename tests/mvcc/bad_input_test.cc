@@ -34,6 +34,7 @@ std::vector<std::string> all_operations(Transaction& txn, const Keyspace& ks,
           outcome(txn.erase(ks, key)),
           outcome(txn.insert(ks, key, "v")),
           outcome(txn.add(ks, key, 1)),
+          outcome(txn.add_and_get(ks, key, 1)),
           outcome(txn.compare_and_set(ks, key, "a", "b")),
           outcome(txn.scan(ks, KeyRange::all(), nothing)),
           outcome(txn.cursor(ks, KeyRange::all())),
@@ -61,12 +62,14 @@ BOOST_AUTO_TEST_CASE(a_key_has_1_to_511_bytes) {
     refused(txn.erase(ks, ""), "key_empty", "empty");
     refused(txn.insert(ks, "", "v"), "key_empty", "empty");
     refused(txn.add(ks, "", 1), "key_empty", "empty");
+    refused(txn.add_and_get(ks, "", 1), "key_empty", "empty");
     refused(txn.compare_and_set(ks, "", "a", "b"), "key_empty", "empty");
     refused(txn.get(ks, too_long), "key_too_long", "512");
     refused(txn.put(ks, too_long, "v"), "key_too_long", "512");
     refused(txn.erase(ks, too_long), "key_too_long", "512");
     refused(txn.insert(ks, too_long, "v"), "key_too_long", "512");
     refused(txn.add(ks, too_long, 1), "key_too_long", "512");
+    refused(txn.add_and_get(ks, too_long, 1), "key_too_long", "512");
     refused(txn.compare_and_set(ks, too_long, "a", "b"), "key_too_long", "512");
     must(txn.put(ks, longest, "v"));
     BOOST_TEST(text(get(txn, ks, longest)) == "v");
@@ -205,7 +208,7 @@ BOOST_AUTO_TEST_CASE(a_scan_visitor_that_calls_its_transaction_is_refused) {
     results.push_back(outcome(txn.rollback()));
     return false;
   }));
-  BOOST_TEST(results.size() == 15u);
+  BOOST_TEST(results.size() == 16u);
   for (const std::string& result : results) BOOST_TEST(result == "invalid_argument");
   BOOST_TEST(txn.active());
   must(txn.commit());
@@ -297,6 +300,7 @@ BOOST_AUTO_TEST_CASE(a_read_only_database_reads_and_changes_nothing) {
     refused(txn.erase(ks, "a"), "read_only", "read-only");
     refused(txn.insert(ks, "c", "3"), "read_only", "read-only");
     refused(txn.add(ks, "n", 3), "read_only", "read-only");
+    refused(txn.add_and_get(ks, "n", 3), "read_only", "read-only");
     refused(txn.compare_and_set(ks, "a", "1", "2"), "read_only", "read-only");
     must(txn.commit());
     refused(reader.keyspace("new"), "read_only", "read-only");

@@ -180,7 +180,7 @@ BOOST_AUTO_TEST_CASE(observers_hear_the_operations_of_a_transaction_in_their_ord
   must(txn.put(ks, "b", "2"));
   must(txn.erase(ks, "a"));
   contents(txn, ks);
-  must(txn.add(ks, "n", 3));
+  must(txn.add_and_get(ks, "n", 3));
   const Timestamp at = must(txn.commit());
   Transaction other = db.begin(Isolation::read_committed, "u");
   get(other, ks, "b");

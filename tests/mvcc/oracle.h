@@ -145,6 +145,13 @@ class Actor {
   struct OpenCursor {
     Cursor cursor;
     Observation observation;
+    std::size_t ordinal = 0;
+    bool is_rolled_back = false;  // with the savepoint that it was opened in
+  };
+  struct Mark {
+    Savepoint savepoint;
+    OwnWrites own;
+    std::size_t cursors = 0;  // that had been opened
   };
 
   std::size_t draw(std::size_t below) {
@@ -166,6 +173,7 @@ class Actor {
   void put_or_erase();
   void insert();
   void add();
+  void add_and_get();
   void compare_and_set();
   void savepoints();
   void commit();
@@ -189,7 +197,8 @@ class Actor {
   std::optional<Transaction> txn_;
   History history_;
   OwnWrites own_;
-  std::vector<std::pair<Savepoint, OwnWrites>> savepoints_;
+  std::vector<Mark> savepoints_;
+  std::size_t cursors_opened_ = 0;
   std::optional<OpenCursor> cursor_;
 };
 

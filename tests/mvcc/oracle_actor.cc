@@ -88,8 +88,9 @@ void Actor::step() {
     case 9:
       return insert();
     case 10:
-    case 11:
       return add();
+    case 11:
+      return add_and_get();
     case 12:
       return compare_and_set();
     case 13:
@@ -210,12 +211,18 @@ void Actor::open_cursor() {
   observation.for_update = options.mode != ReadMode::plain;
   auto opened = txn_->cursor(keyspace_of(observation.place), observation.range, options);
   if (!survives(opened)) return;
-  cursor_.emplace(OpenCursor{std::move(*opened), std::move(observation)});
+  cursor_.emplace(OpenCursor{std::move(*opened), std::move(observation), ++cursors_opened_});
 }
 
 void Actor::step_cursor() {
   Witness::take();
   const auto entry = cursor_->cursor.next();
+  // What it yielded before was seen all the same.
+  if (cursor_->is_rolled_back && outcome(entry) == "invalid_argument") return close_cursor();
+  if (cursor_->is_rolled_back) {
+    const std::string answer = "a cursor outlived its savepoint: " + outcome(entry);
+    failures.push_back({history_.isolation, Error(ErrorCode::io_error, answer)});
+  }
   if (!survives(entry)) return;
   Observation& observation = cursor_->observation;
   const Witness::Heard heard = Witness::take();
@@ -274,20 +281,31 @@ void Actor::insert() {
 void Actor::add() {
   Place place = random_place();
   place.second = "n" + std::to_string(draw(4));
-  Observation observation = observation_of(place);
   const auto delta = static_cast<std::int64_t>(draw(20)) - 10;
-  const auto sum = txn_->add(keyspace_of(place), place.second, delta);
-  if (!survives(sum)) return;
-  const auto heard = Witness::take();
+  if (!survives(txn_->add(keyspace_of(place), place.second, delta))) return;
   const auto before = own_.find(place);
-  if (keeps_snapshot() || (before != own_.end() && !before->second.delta)) {
-    OwnWrite& own = own_[place];
-    own.value = std::to_string(*sum);
-    own.delta.reset();
+  if (before != own_.end() && !before->second.delta) {
+    before->second.value = std::to_string(*number(before->second.value) + delta);
   } else {
     OwnWrite& own = own_[place];
     own.delta = own.delta.value_or(0) + delta;
   }
+}
+
+void Actor::add_and_get() {
+  Place place = random_place();
+  place.second = "n" + std::to_string(draw(4));
+  Observation observation = observation_of(place);
+  const auto delta = static_cast<std::int64_t>(draw(20)) - 10;
+  const auto sum = txn_->add_and_get(keyspace_of(place), place.second, delta);
+  if (!survives(sum)) return;
+  const auto heard = Witness::take();
+  // Of its own value alone it has read nothing else.
+  const auto before = own_.find(place);
+  observation.for_update = before == own_.end() || before->second.delta;
+  OwnWrite& own = own_[place];
+  own.value = std::to_string(*sum);
+  own.delta.reset();
   // Absent counts as 0: only another sum can be judged.
   observation.value = std::to_string(*sum - delta);
   if (*sum != delta) record(std::move(observation), heard);
@@ -326,17 +344,19 @@ void Actor::compare_and_set() {
 void Actor::savepoints() {
   if (savepoints_.empty() || chance(50)) {
     const auto made = txn_->savepoint();
-    if (survives(made)) savepoints_.emplace_back(*made, own_);
+    if (survives(made)) savepoints_.push_back({*made, own_, cursors_opened_});
     return;
   }
   const std::size_t depth = draw(savepoints_.size());
+  const Mark mark = savepoints_[depth];
   if (chance(60)) {
-    if (!survives(txn_->rollback_to(savepoints_[depth].first))) return;
-    own_ = savepoints_[depth].second;
-    savepoints_.resize(depth + 1, savepoints_[depth]);
+    if (!survives(txn_->rollback_to(mark.savepoint))) return;
+    own_ = mark.own;
+    savepoints_.resize(depth + 1);
+    if (cursor_ && cursor_->ordinal > mark.cursors) cursor_->is_rolled_back = true;
   } else {
-    if (!survives(txn_->release(savepoints_[depth].first))) return;
-    savepoints_.resize(depth, savepoints_[depth]);
+    if (!survives(txn_->release(mark.savepoint))) return;
+    savepoints_.resize(depth);
   }
 }
 

@@ -203,7 +203,8 @@ void Model::judge_commit(const History& history) {
     }
     if (!serializable) continue;
     const auto own = o.own.find(o.place);
-    if (!o.is_scan && (own == o.own.end()) && changed(o.place, o.snapshot, end)) {
+    const bool was_read = own == o.own.end() || own->second.delta;
+    if (!o.is_scan && was_read && changed(o.place, o.snapshot, end)) {
       fault(history, shown(o.place) + " was read, and changed before the commit");
     }
     for (const KeyRange& range : o.observed) {

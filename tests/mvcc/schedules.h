@@ -84,8 +84,11 @@ inline Step erase(std::string key) {
   return [key](Session& s) { return s.note(s.txn->erase(s.db->keyspace(), key)); };
 }
 inline Step add(std::string key, std::int64_t delta) {
+  return [key, delta](Session& s) { return s.note(s.txn->add(s.db->keyspace(), key, delta)); };
+}
+inline Step add_and_get(std::string key, std::int64_t delta) {
   return [key, delta](Session& s) {
-    const auto sum = s.txn->add(s.db->keyspace(), key, delta);
+    const auto sum = s.txn->add_and_get(s.db->keyspace(), key, delta);
     return sum ? std::to_string(*sum) : s.note(sum);
   };
 }

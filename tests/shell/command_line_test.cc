@@ -390,7 +390,7 @@ BOOST_AUTO_TEST_CASE(a_setup_that_fails_is_the_scripts_fault) {
   workshop.write("a.iso", "setup\n  put x one\n  add x 1\nsession A\n  a1: get x\n");
   const Finished finished = workshop.isolde({"run", "a.iso"});
   BOOST_TEST(finished.code == 2);
-  BOOST_TEST(says(finished, "a.iso:3:3: setup failed: invalid_argument"));
+  BOOST_TEST(says(finished, "a.iso:3:3: setup failed: write_conflict"));
 }
 
 BOOST_AUTO_TEST_CASE(a_step_that_is_never_played_is_mentioned) {

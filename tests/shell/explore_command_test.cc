@@ -30,7 +30,7 @@ BOOST_AUTO_TEST_CASE(bad_input_is_explained_with_exit_code_2) {
   const Workshop workshop;
   workshop.write("empty.iso", "setup\n  put x 1\n");
   workshop.write("broken.iso", "session A\n  a1: gett x\n");
-  workshop.write("setup.iso", "setup\n  put x one\n  add x 1\nsession A\n  a1: get x\n");
+  workshop.write("setup.iso", "setup\n  put x one\n  add_and_get x 1\nsession A\n  a1: get x\n");
   std::string crowd;
   for (int i = 0; i < 65; ++i) {
     const std::string number = std::to_string(i);

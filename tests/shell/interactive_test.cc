@@ -29,11 +29,13 @@ BOOST_AUTO_TEST_SUITE(interactive)
 
 BOOST_AUTO_TEST_CASE(outside_a_transaction_each_command_commits_by_itself) {
   const Workshop workshop;
-  const Finished finished = workshop.isolde(
-      {}, "put x 1\nget x\nget y\nscan *\nadd x 4\ncount *\ninsert x 2\ndel x\nscan *\n");
-  BOOST_TEST(finished.out ==
-             "A: ok\nA: 1\nA: absent\nA: x=1\nA: 5\nA: 1\nA: already_exists on x\n   key 'x' in "
-             "keyspace 'default' already exists; use put to replace its value\nA: ok\nA: empty\n");
+  const Finished finished = workshop.isolde({},
+                                            "put x 1\nget x\nget y\nscan *\nadd x 3\nadd_and_get x "
+                                            "1\ncount *\ninsert x 2\ndel x\nscan *\n");
+  BOOST_TEST(
+      finished.out ==
+      "A: ok\nA: 1\nA: absent\nA: x=1\nA: ok\nA: 5\nA: 1\nA: already_exists on x\n   key 'x' in "
+      "keyspace 'default' already exists; use put to replace its value\nA: ok\nA: empty\n");
   BOOST_TEST(finished.err == "");
   BOOST_TEST(finished.code == 0);
 }

@@ -73,8 +73,8 @@ bool CrashSession::write(Transaction& txn, const Keyspace& keyspace) {
   if (dice < 6) {
     const std::string counter = "n" + std::to_string(draw(counters));
     const auto delta = static_cast<std::int64_t>(draw(100));
-    auto sum = txn.add(keyspace, counter, delta);
-    if (!sum) return refused(sum.error(), "add");
+    auto added = txn.add(keyspace, counter, delta);
+    if (!added) return refused(added.error(), "add");
     changes_.push_back({CommittedChange::Kind::add, keyspace.name(), counter, {}, delta});
     return true;
   }

@@ -52,11 +52,15 @@ enum class ErrorCode : std::uint8_t {
   format_unsupported,
 };
 
+class Error;
+
 // The contract's spelling: "write_conflict", ...
 std::string_view name(ErrorCode code) noexcept;
 
 // True for the codes of the first group: the whole transaction may be run again.
 bool is_retryable(ErrorCode code) noexcept;
+// The same of one error: false as well for a conflict that would come again (Evidence::is_lasting).
+bool is_retryable(const Error& error) noexcept;
 
 // True if a transaction that received this code has ended (and released everything).
 bool ends_transaction(ErrorCode code) noexcept;
@@ -74,11 +78,14 @@ struct Evidence {
   std::optional<LockMode> culprit_mode;   // ... and what the culprit holds, or waits for ahead
   std::vector<LockWaitEdge> waits_for;    // lock_timeout, lock_not_available: what self waited for
   std::vector<LockWaitEdge> cycle;        // deadlock: all of it, see DeadlockReport
-  std::string reason;                     // deadlock: why self was chosen
-  std::optional<std::string> file;        // for files: the path ...
-  std::optional<std::uint64_t> offset;    // ... the byte offset in it ...
-  int system_error = 0;                   // ... and errno
-  std::uint32_t attempts = 0;             // set by Database::transact
+  std::string reason;                     // deadlock: why self was chosen; of an add: see below
+  // A write_conflict that would come again: an add meets a value that is no integer, or too large
+  // for the sum (`reason` says which). transact() does not retry it.
+  bool is_lasting = false;
+  std::optional<std::string> file;      // for files: the path ...
+  std::optional<std::uint64_t> offset;  // ... the byte offset in it ...
+  int system_error = 0;                 // ... and errno
+  std::uint32_t attempts = 0;           // set by Database::transact
 };
 
 // An error. Cheap to move and copy (shared, immutable detail). Thread-safe like any value.

@@ -18,6 +18,9 @@ class Keyspace {
  public:
   Keyspace(KeyspaceId id, std::string_view name)
       : id_(id), name_(std::make_shared<const std::string>(name)) {}
+  // Moving copies: a name is a name, also where it was moved from.
+  Keyspace(const Keyspace&) = default;
+  Keyspace& operator=(const Keyspace&) = default;
 
   KeyspaceId id() const noexcept { return id_; }
   const std::string& name() const noexcept { return *name_; }

@@ -30,20 +30,25 @@ class DatabaseCore;
 // Decides whether a transact() goes on, and sleeps between attempts. Internal to transact().
 class RetryLoop {
  public:
-  RetryLoop(mvcc::DatabaseCore& core, const TransactionOptions& options);
+  // `core`: null if the database was closed.
+  RetryLoop(mvcc::DatabaseCore* core, const TransactionOptions& options);
   // After a failed attempt: waits and returns true to run again, or false to give up.
   bool again(const Error& error);
+  // The work has committed: it must not be run again.
+  void settle() noexcept { settled_ = true; }
   std::uint32_t attempts() const noexcept { return attempt_; }
 
  private:
-  mvcc::DatabaseCore& core_;
+  mvcc::DatabaseCore* core_;
   RetryPolicy policy_;
   std::string label_;
   std::chrono::steady_clock::time_point start_;
   std::uint32_t attempt_ = 0;
+  bool settled_ = false;
 };
 
-// Move-only handle. Closes in its destructor (see close()).
+// Move-only handle. Closes in its destructor (see close()). One that was closed or moved from
+// answers invalid_argument, or has nothing to tell; close() and abandon() do nothing then.
 //
 // In a child of fork() the parent's database answers database_in_use to all that could change it
 // or read it anew, and its destructor does nothing.
@@ -86,17 +91,19 @@ class Database {
   Result<Transaction> begin(const TransactionOptions& options = {});
 
   // Runs `work(Transaction&)`, which returns a Result, then commits; runs both again as
-  // options.retry says while the error is retryable. An error that `work` returns rolls back; if
-  // `work` ended the transaction itself, its result stands. Returns what `work` returned, or the
-  // last error unchanged but for the number of attempts in its evidence.
+  // options.retry says while the error is retryable. An error that `work` returns rolls back. If
+  // an error ended the transaction, that error counts, whatever `work` made of it; if `work`
+  // committed or rolled back itself, its result stands, and what it has committed is not run again.
+  // Returns what `work` returned, or the last error unchanged but for the number of attempts in its
+  // evidence; invalid_argument if `work` moved the transaction away.
   template <typename Work>
   requires std::invocable<Work&, Transaction&>
   auto transact(const TransactionOptions& options, Work&& work)
       -> std::invoke_result_t<Work&, Transaction&> {
     using Outcome = std::invoke_result_t<Work&, Transaction&>;
-    RetryLoop loop(*core_, options);
+    RetryLoop loop(core_.get(), options);
     for (;;) {
-      Outcome outcome = attempt<Outcome>(options, work);
+      Outcome outcome = attempt<Outcome>(options, work, loop);
       if (outcome.has_value()) return outcome;
       if (!loop.again(outcome.error())) {
         return Outcome(outcome.error().with_attempts(loop.attempts()));
@@ -171,14 +178,25 @@ class Database {
   explicit Database(std::unique_ptr<mvcc::DatabaseCore> core) noexcept;
 
   template <typename Outcome, typename Work>
-  Outcome attempt(const TransactionOptions& options, Work& work) {
+  Outcome attempt(const TransactionOptions& options, Work& work, RetryLoop& loop) {
     auto txn = begin(options);
     if (!txn) return Outcome(txn.error());
     Outcome outcome = work(*txn);
+    if (txn->is_moved_from()) {
+      return Outcome(Error(ErrorCode::invalid_argument,
+                           "the work of transact() moved its transaction away, so how that ended "
+                           "can't be known; use it where it is, or begin one of your own"));
+    }
+    if (auto error = txn->ended_by()) return Outcome(*std::move(error));
+    if (txn->has_committed()) loop.settle();
     if (!outcome.has_value() || !txn->active()) return outcome;
     if (auto committed = txn->commit(); !committed) return Outcome(committed.error());
     return outcome;
   }
+
+  // Does what only an open database can, with a full memory turned into an error.
+  template <typename Work>
+  auto asked(std::string_view doing, Work&& work) const -> decltype(work());
 
   std::unique_ptr<mvcc::DatabaseCore> core_;
 };

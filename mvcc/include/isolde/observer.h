@@ -23,7 +23,8 @@ struct EventTransaction {
   Locking locking;
 };
 
-// Which version a read returned, or a write made.
+// Which version a read returned. Where the transaction has an add of its own pending, what was
+// returned is the sum, and told is the version that it was added to.
 struct ObservedVersion {
   // The transaction that wrote it; TransactionId{0}: a base value, written before any version in
   // memory.
@@ -44,7 +45,8 @@ struct ReadEvent {
   bool tracked = true;
   std::optional<Timestamp> snapshot;  // what it was read at
   bool cursor = false;                // through a cursor that is open
-  // The first half of an insert, add or compare_and_set; if it succeeds, its WriteEvent is next.
+  // The first half of an insert, add_and_get or compare_and_set; if it succeeds, its WriteEvent is
+  // next.
   bool before_write = false;
 };
 
@@ -65,14 +67,16 @@ struct ScanEvent {
   bool cursor = false;   // one step of a cursor
 };
 
-enum class WriteKind : std::uint8_t { put, erase, insert, add, compare_and_set };
+enum class WriteKind : std::uint8_t { put, erase, insert, add, compare_and_set, add_and_get };
 
 struct WriteEvent {
   std::string_view keyspace;
   std::string_view key;
   WriteKind kind;
-  std::optional<std::string_view> value;  // what the transaction itself now sees; nothing: erased
-  std::uint64_t sequence = 0;             // order among all uncommitted writes of the database
+  // What the transaction itself now sees; nothing: erased, or a blind add.
+  std::optional<std::string_view> value;
+  std::optional<std::int64_t> delta;  // of an add
+  std::uint64_t sequence = 0;         // order among all uncommitted writes of the database
 };
 
 // An operation has to wait for a lock.

@@ -70,7 +70,8 @@ struct Options {
   // counted (a small commit that is written alone is padded to 512 bytes). Commits wait when it
   // holds four times as many (rule C7).
   std::size_t checkpoint_log_bytes = std::size_t{64} << 20;
-  // Size of a preallocated log segment, in bytes; a transaction that needs more gets a larger one.
+  // Size of a preallocated log segment, in bytes, 4096 to 4 GiB; a transaction that needs more gets
+  // a larger one.
   std::size_t log_segment_bytes = std::size_t{16} << 20;
   // Address space reserved for the base at first, in bytes. It grows by itself; smaller only for
   // tools that cannot map much (valgrind, some sanitizers).

@@ -36,9 +36,10 @@ struct Entry {
 // Walks a range entry by entry, at the transaction's snapshot (at read committed and below: the one
 // of the moment the cursor was opened). Own writes made before it was opened are seen. One that
 // locks as it goes (pessimistic: for update, for share, or at serializable) reads each entry anew
-// once it is locked, and sees later own writes too. Move-only; must not outlive its transaction;
-// after the transaction's end next() answers transaction_finished. Not thread-safe: it counts as an
-// operation of its transaction.
+// once it is locked, and sees later own writes too. One that was opened inside a savepoint ends
+// when that is rolled back to, whatever it reads: next() answers invalid_argument. Move-only. After
+// the transaction's end, and when it was moved from, next() answers transaction_finished. Not
+// thread-safe: it counts as an operation of its transaction.
 class Cursor {
  public:
   Cursor(Cursor&&) noexcept;
@@ -57,7 +58,8 @@ class Cursor {
   std::unique_ptr<mvcc::CursorCore> core_;
 };
 
-// Move-only; rolls back in its destructor. Must end before its database is closed.
+// Move-only; rolls back in its destructor. Must end before its database is closed; the handle may
+// outlive it. One that was moved from answers as one that has ended.
 //
 // Thread safety: for one thread at a time. It may move between threads; two threads inside it at
 // once are detected: the second gets invalid_argument, and nothing has changed.
@@ -112,10 +114,20 @@ class Transaction {
   // Also: already_exists if the transaction sees the key. Atomic at every level (rule C6): if the
   // newest version at commit makes the success wrong, commit fails.
   Result<void> insert(const Keyspace& keyspace, std::string_view key, std::string_view value);
-  // Adds to a decimal 64-bit integer, absent counting as 0; returns the sum that this transaction
-  // now sees. At read committed and below the sum is computed anew at commit, so that concurrent
-  // additions all count. Also: invalid_argument if the value is no integer or the sum overflows.
-  Result<std::int64_t> add(const Keyspace& keyspace, std::string_view key, std::int64_t delta);
+  // Adds to a decimal 64-bit integer, absent counting as 0. Blind: it reads nothing and answers
+  // nothing; the sum is computed on the newest value at commit, so that concurrent additions all
+  // count. They never conflict but at repeatable read, where it is a write like any. If the newest
+  // value is no integer then, or the sum does not fit, commit fails with write_conflict
+  // (Evidence::is_lasting: transact does not retry it). A later read of the key in this transaction
+  // shows the sum. Also: invalid_argument if what this transaction itself has put there is no
+  // integer, or its own sum does not fit.
+  Result<void> add(const Keyspace& keyspace, std::string_view key, std::int64_t delta);
+  // The same, and answers the sum, which is then a read that the commit depends on, at every level,
+  // as of get_for_update: it answers what will be committed, or commit fails. Never adds to
+  // another's uncommitted value. Also: invalid_argument if the value is no integer or the sum does
+  // not fit.
+  Result<std::int64_t> add_and_get(const Keyspace& keyspace, std::string_view key,
+                                   std::int64_t delta);
   // Writes `value` if the transaction sees exactly `expected`. Also: compare_failed (absent too).
   Result<void> compare_and_set(const Keyspace& keyspace, std::string_view key,
                                std::string_view expected, std::string_view value);
@@ -149,9 +161,9 @@ class Transaction {
 
   Result<Cursor> cursor(const Keyspace& keyspace, KeyRange range, ScanOptions options = {});
 
-  // Savepoints nest. rollback_to undoes the writes made since and keeps the savepoint; reads stay
-  // remembered (W4). release forgets it and those inside it, keeping the writes.
-  // Errors: invalid_argument for one that is no longer there.
+  // Savepoints nest. rollback_to undoes the writes made since, ends the cursors opened since, and
+  // keeps the savepoint; reads stay remembered (W4). release forgets it and those inside it,
+  // keeping the writes. Errors: invalid_argument for one that is no longer there.
   Result<Savepoint> savepoint();
   Result<void> rollback_to(Savepoint savepoint);
   Result<void> release(Savepoint savepoint);
@@ -193,6 +205,11 @@ class Transaction {
   using VisitFunction = bool (*)(void*, std::string_view, std::string_view);
 
   explicit Transaction(mvcc::TransactionCore* core) noexcept : core_(core) {}
+  // For transact(): whether it was moved away, and how it ended; the error is forgotten once the
+  // user has rolled back.
+  bool is_moved_from() const noexcept { return core_ == nullptr; }
+  bool has_committed() const noexcept;
+  std::optional<Error> ended_by() const;
   Result<std::size_t> scan_with(const Keyspace& keyspace, const KeyRange& range,
                                 const ScanOptions& options, void* context, VisitFunction visit);
 

@@ -284,8 +284,9 @@ void DependencyGraph::for_each_seen(std::uint32_t transaction, Visit&& visit) co
   }
 }
 
-// An insert, add or compare_and_set below repeatable read is evaluated on the newest version when
-// the transaction commits (rule C6): that is the version it has read.
+// An insert or compare_and_set below repeatable read is evaluated on the newest version when the
+// transaction commits (rule C6): that is the version it has read. (add_and_get answers, so what it
+// read is what it says.)
 bool DependencyGraph::takes_effect_at_commit(std::uint32_t transaction,
                                              std::uint32_t operation) const {
   const HistoryTransaction& of = history_.transactions[transaction];
@@ -293,7 +294,8 @@ bool DependencyGraph::takes_effect_at_commit(std::uint32_t transaction,
   if (!read.before_write || !of.level || *of.level > Isolation::read_committed) return false;
   if (operation + 1 >= of.operations.size()) return false;
   const Operation& next = of.operations[operation + 1];
-  return next.kind == Operation::Kind::write && next.target == read.target;
+  return next.kind == Operation::Kind::write && next.target == read.target &&
+         next.write_kind != WriteKind::add_and_get;
 }
 
 DependencyGraph::Seen DependencyGraph::seen_by_read(std::uint32_t transaction,

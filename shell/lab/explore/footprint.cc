@@ -71,7 +71,7 @@ struct MannerOf {
   Manner operator()(const ScanCommand& scan) const { return {true, false, scan.mode}; }
   Manner operator()(const PutCommand& put) const { return {put.insert, true, ReadMode::plain}; }
   Manner operator()(const EraseCommand&) const { return {false, true, ReadMode::plain}; }
-  Manner operator()(const AddCommand&) const { return {true, true, ReadMode::plain}; }
+  Manner operator()(const AddCommand& add) const { return {add.answers, true, ReadMode::plain}; }
   Manner operator()(const CompareAndSetCommand&) const { return {true, true, ReadMode::plain}; }
   template <typename Other>
   Manner operator()(const Other&) const {

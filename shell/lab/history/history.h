@@ -43,7 +43,7 @@ struct HistoryOperation {
   bool absent = false;                    // read: there was no such key
   bool cursor = false;                    // read, scan: through an open cursor
   bool untracked = false;                 // read, scan: opted out of serializable's validation
-  bool before_write = false;  // read: the first half of an insert, add or compare_and_set
+  bool before_write = false;  // read: the first half of an insert, add_and_get or compare_and_set
   bool yielded = false;       // read: by the scan that follows
   // read, write: index of the key; scan: of the range; undo: how many writes, newest first, a
   // rollback to a savepoint has undone.

@@ -13,8 +13,8 @@
 namespace isolde::lab {
 
 // The names of HistoryOperation's kinds of writes and modes of reads, in the order of those.
-inline constexpr std::array<std::string_view, 5> write_kinds{"put", "erase", "insert", "add",
-                                                             "compare-and-set"};
+inline constexpr std::array<std::string_view, 6> write_kinds{
+    "put", "erase", "insert", "add", "compare-and-set", "add-and-get"};
 inline constexpr std::array<std::string_view, 3> read_modes{"plain", "for-update", "for-share"};
 
 // What an event's line may hold.

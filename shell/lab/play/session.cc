@@ -420,8 +420,12 @@ Outcome Session::apply(Transaction& txn, const Keyspace& keyspace, const AddComm
   auto text = evaluate(add.delta, context_.bindings);
   if (!text) return Outcome::failed(text.error());
   const auto delta = to_integer(*text);
-  if (!delta) return invalid(fmt::format("add takes an integer, not {}", spelled_short(*text)));
-  auto sum = txn.add(keyspace, *key, *delta);
+  if (!delta) {
+    return invalid(fmt::format("{} takes an integer, not {}", add.answers ? "add_and_get" : "add",
+                               spelled_short(*text)));
+  }
+  if (!add.answers) return outcome_of(txn.add(keyspace, *key, *delta));
+  auto sum = txn.add_and_get(keyspace, *key, *delta);
   if (!sum) return Outcome::failed(sum.error());
   return Outcome::of(*sum);
 }

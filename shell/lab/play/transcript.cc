@@ -308,6 +308,10 @@ std::string evidence_sentence(const Error& error, std::string_view session,
   const std::string culprit = evidence.culprit && !evidence.culprit->label.empty()
                                   ? evidence.culprit->label
                                   : "another transaction";
+  if (evidence.is_lasting) {
+    return fmt::format("{} adds to {}{}, but {}; to run it again would not help.", self,
+                       subject_of(error), where, evidence.reason);
+  }
   std::string text = fmt::format("{} changed {}{}", culprit, subject_of(error), where);
   if (evidence.key && evidence.range) {
     text += fmt::format(" (in the range {} that {} had read)", spelled(*evidence.range), self);

@@ -59,6 +59,7 @@ struct EraseCommand {
   Operand key;
 };
 struct AddCommand {
+  bool answers = false;  // add_and_get
   Operand key;
   Operand delta;
 };

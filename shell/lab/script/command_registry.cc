@@ -103,8 +103,9 @@ Action parse_put_or_insert(TokenStream& tokens, bool insert) {
   return put;
 }
 
-Action parse_add(TokenStream& tokens) {
+Action parse_add(TokenStream& tokens, bool answers) {
   AddCommand add;
+  add.answers = answers;
   add.key = parse_operand(tokens, "a key");
   add.delta = parse_operand(tokens, "a number");
   return add;
@@ -218,8 +219,14 @@ constexpr std::array registry{
         "del", "del KEY", "Removes a key, whether or not it is there.", "del x", true,
         [](TokenStream& tokens) -> Action { return EraseCommand{parse_operand(tokens, "a key")}; }},
     CommandSpec{"add", "add KEY NUMBER",
-                "Adds to an integer (absent counts as 0), atomically at every level.", "add x -5",
-                true, parse_add},
+                "Adds to an integer (absent counts as 0) at commit, without reading it: blind, so "
+                "that adds of several count at every level.",
+                "add x -5", true, [](TokenStream& tokens) { return parse_add(tokens, false); }},
+    CommandSpec{"add_and_get", "add_and_get KEY NUMBER",
+                "Adds to an integer and returns the sum, which is what will be committed: the "
+                "commit depends on it at every level.",
+                "add_and_get hits 1", true,
+                [](TokenStream& tokens) { return parse_add(tokens, true); }},
     CommandSpec{"cas", "cas KEY OLD NEW", "Writes NEW if the value is OLD, atomically.",
                 "cas x 10 11", true, parse_cas},
     CommandSpec{

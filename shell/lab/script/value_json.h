@@ -9,7 +9,8 @@
 
 namespace isolde::lab {
 
-// get: string or null; scan: [[k, v], ...]; count, sum, add: a number; nothing but success: null.
+// get: string or null; scan: [[k, v], ...]; count, sum, add_and_get: a number; nothing but success:
+// null.
 Json value_json(const Value& value);
 // A key of an object is text: "x", or "ks/x" outside the default keyspace; bytes that are no UTF-8
 // are spelled as in scripts, quotes included. `place`: keyspace and key.

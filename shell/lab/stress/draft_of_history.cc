@@ -208,7 +208,7 @@ class Retold {
 
   std::string fresh_value() { return retelling_.equal_values ? "1" : std::to_string(++values_); }
 
-  // An insert, an add or a compare_and_set is told by its write. One that failed wrote nothing.
+  // An insert, add_and_get or compare_and_set is told by its write. One that failed wrote nothing.
   static bool continues(const Operation& read, const Operation& next) {
     return read.kind == Operation::Kind::read && read.before_write &&
            next.kind == Operation::Kind::write && next.target == read.target;
@@ -234,6 +234,8 @@ class Retold {
         return in(key.keyspace, fmt::format("insert {} {}", spelled(key.key), fresh_value()));
       case WriteKind::add:
         return in(key.keyspace, fmt::format("add {} 1", spelled(key.key)));
+      case WriteKind::add_and_get:
+        return in(key.keyspace, fmt::format("add_and_get {} 1", spelled(key.key)));
       default:
         return in(key.keyspace, fmt::format("put {} {}", spelled(key.key), fresh_value()));
     }

@@ -170,7 +170,10 @@ class Drafting {
     if (chance(30)) return {"sum x*"};
     const std::size_t from = 1 + draw(3);
     const std::size_t to = 1 + (from + draw(2)) % 3;
-    if (chance(30)) return {fmt::format("add x{} -1", from), fmt::format("add x{} 1", to)};
+    if (chance(30)) {
+      const std::string_view word = from == 1 ? "add_and_get" : "add";
+      return {fmt::format("{} x{} -1", word, from), fmt::format("{} x{} 1", word, to)};
+    }
     const std::string_view how = locking_read();
     return {fmt::format("get x{}{}", from, how), fmt::format("get x{}{}", to, how),
             fmt::format("put x{} {}", from, value()), fmt::format("put x{} {}", to, value())};

@@ -17,8 +17,8 @@ constexpr std::array<std::string_view, 7> cell_words{
     "snapshot",         "optimistic",     "pessimistic"};
 
 bool takes_key(std::string_view word) {
-  constexpr std::array<std::string_view, 8> words{"get", "put", "insert",   "del",
-                                                  "add", "cas", "versions", "scan"};
+  constexpr std::array<std::string_view, 9> words{"get",         "put", "insert",   "del", "add",
+                                                  "add_and_get", "cas", "versions", "scan"};
   return std::find(words.begin(), words.end(), word) != words.end() || word == "count" ||
          word == "sum";
 }

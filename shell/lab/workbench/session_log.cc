@@ -1,5 +1,7 @@
 #include "lab/workbench/session_log.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -126,6 +128,7 @@ void SessionLog::on_write(const EventTransaction& txn, const WriteEvent& event) 
   touch.key = event.key;
   touch.sequence = event.sequence;
   if (event.value) touch.value = std::string(*event.value);
+  if (!event.value && event.delta) touch.value = fmt::format("{:+}", *event.delta);
   add(txn, std::move(touch));
 }
 

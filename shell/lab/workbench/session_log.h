@@ -25,9 +25,10 @@ struct Touch {
   std::string keyspace;
   std::string key;                     // read, write
   std::optional<EvidenceRange> range;  // scan: what was observed
-  std::optional<std::string> value;    // read, write; nothing: absent or erased
-  TransactionId writer;                // read: of the version; 0: not known
-  std::optional<Timestamp> commit;     // read: of the version; nothing: uncommitted
+  // Read, write; nothing: absent or erased. Of a blind add its number, with a sign.
+  std::optional<std::string> value;
+  TransactionId writer;             // read: of the version; 0: not known
+  std::optional<Timestamp> commit;  // read: of the version; nothing: uncommitted
   ReadMode mode = ReadMode::plain;
   std::size_t yielded = 0;     // scan
   std::uint64_t sequence = 0;  // write

@@ -270,6 +270,7 @@ std::vector<std::string> Workbench::why(const Abort& abort) const {
   std::vector<std::string> sentences{
       abort.deadlock ? deadlock_sentence(*abort.deadlock)
                      : evidence_sentence(abort.error, abort.session, playground_)};
+  if (abort.error.evidence().is_lasting) return sentences;  // they all say to run it again
   if (std::string text = advice(abort.error.code()); !text.empty()) {
     sentences.push_back(std::move(text));
   }
