@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "engine/invariant.h"
 #include "engine/yield_point.h"
 #include "mvcc/planted_fault.h"
 
@@ -85,6 +86,7 @@ CommitPipeline::Outcome CommitPipeline::validate_outside(const PreparedCommit& p
 
 CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
   Outcome outcome;
+  ISOLDE_INVARIANT(prepared.slot->stay() == prepared.stay, "C1: what was looked up is of this stay");
   const bool saw_pessimists = is_planted(PlantedFault::flag_read_outside) && has_pessimists();
   ISOLDE_YIELD("commit: before critical section");
   MutexLock lock(mutex_);

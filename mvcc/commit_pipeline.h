@@ -52,8 +52,15 @@ struct PreparedWrite {
 };
 
 // A commit that is ready for the critical section: nothing in there allocates or fails.
+//
+// Invariant (C1): what it has looked up (chains, fresh chains with their base images, the commit as
+// of which its reads hold) was found under the view that the slot has held ever since. It is good
+// for one stay in the slot; after a pause a new one is made.
 struct PreparedCommit {
-  Slot* slot = nullptr;
+  explicit PreparedCommit(Slot& in) noexcept : slot(&in), stay(in.stay()) {}
+
+  Slot* slot;
+  std::uint64_t stay;
   Isolation isolation = Isolation::repeatable_read;
   std::optional<std::uint64_t> snapshot;      // repeatable read and above
   const ReadSet* reads = nullptr;             // what must be unchanged; null or empty: nothing

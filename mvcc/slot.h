@@ -83,6 +83,8 @@ struct alignas(128) Slot {
   Slot();
   ~Slot();
 
+  // Of the owner, while busy: a number for this stay in the slot, another one after each leave.
+  std::uint64_t stay() const noexcept { return gate.load(std::memory_order_relaxed); }
   void unpin() noexcept {
     pinned.store(no_snapshot, std::memory_order_release);
     pins_newer.store(false, std::memory_order_release);

@@ -79,7 +79,7 @@ Error TransactionCore::end_doomed() {
   return end_with(cancelled({id(), options_.label}));
 }
 
-Result<bool> TransactionCore::lock(Operation* operation, const LockAsk& ask,
+Result<bool> TransactionCore::lock(Operation& operation, const LockAsk& ask,
                                    LockPatience& patience) {
   LockTable& table = database_.locks();
   if (!uses_locks_) {
@@ -92,41 +92,30 @@ Result<bool> TransactionCore::lock(Operation* operation, const LockAsk& ask,
   ISOLDE_YIELD("locks: before request");
   const bool may_wait = patience.wait == LockWait::wait && patience.timeout.count() > 0;
   LockTable::Answer answer = table.request(locks_, ask, may_wait);
-  const bool waits = answer.kind == LockTable::Answer::Kind::waits;
-  if (!waits && answer.aftermath.empty()) {
-    return answer_to(operation, std::move(answer), ask, patience);
+  if (answer.kind != LockTable::Answer::Kind::waits) {
+    if (!answer.aftermath.empty()) {
+      const Operation::Pause pause(operation);
+      table.settle(answer.aftermath);
+    }
+    return answer_to(std::move(answer), ask, patience);
   }
-  if (operation != nullptr) operation->suspend();
-  if (!waits) {
-    table.settle(answer.aftermath);
-    if (operation != nullptr) operation->resume();
-    return answer_to(operation, std::move(answer), ask, patience);
+  LockTable::Ending ending;
+  std::chrono::nanoseconds waited{};
+  {
+    const Operation::Pause pause(operation);
+    const auto start = Clock::now();
+    if (!patience.deadline && patience.timeout < longest_timeout) {
+      patience.deadline = start + patience.timeout;
+    }
+    ending = table.wait(locks_, ask, answer, patience.deadline);
+    waited = Clock::now() - start;
+    slot_.lock_wait.record(waited);
   }
-  waiting_.store(true, std::memory_order_relaxed);
-  const auto start = Clock::now();
-  if (!patience.deadline && patience.timeout < longest_timeout) {
-    patience.deadline = start + patience.timeout;
-  }
-  LockTable::Ending ending = table.wait(locks_, ask, answer, patience.deadline);
-  const std::chrono::nanoseconds waited = Clock::now() - start;
-  slot_.lock_wait.record(waited);
-  if (operation != nullptr) {
-    operation->resume();
-  } else {
-    waiting_.store(false, std::memory_order_relaxed);
-  }
-  return answer_to(operation, std::move(ending), waited);
+  return answer_to(std::move(ending), waited);
 }
 
-// At the commit of an optimist there is no operation around it.
-Error TransactionCore::end_while_locking(const Operation* operation, Error error) {
-  if (operation != nullptr) return end_with(std::move(error));
-  const Operation own(*this);
-  return end_with(std::move(error));
-}
-
-Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Answer answer,
-                                        const LockAsk& ask, const LockPatience& patience) {
+Result<bool> TransactionCore::answer_to(LockTable::Answer answer, const LockAsk& ask,
+                                        const LockPatience& patience) {
   using Kind = LockTable::Answer::Kind;
   switch (answer.kind) {
     case Kind::granted:
@@ -140,18 +129,17 @@ Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Answer 
       return too_many_locks(target_of(ask, database_.keyspaces().name_of(ask.keyspace)),
                             database_.options().max_locks_per_transaction);
     case Kind::cancelled:
-      return end_while_locking(operation, cancelled({id(), options_.label}));
+      return end_with(cancelled({id(), options_.label}));
     case Kind::deadlock:
       break;
   }
   if (!answer.report) {
-    return end_while_locking(operation, must_not_wait(std::move(answer.waits_for)));
+    return end_with(must_not_wait(std::move(answer.waits_for)));
   }
-  return end_while_locking(operation,
-                           deadlock(*answer.report, database_.options().deadlock_strategy));
+  return end_with(deadlock(*answer.report, database_.options().deadlock_strategy));
 }
 
-Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Ending ending,
+Result<bool> TransactionCore::answer_to(LockTable::Ending ending,
                                         std::chrono::nanoseconds waited) {
   using Outcome = LockRequest::Outcome;
   switch (ending.outcome) {
@@ -159,10 +147,9 @@ Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Ending 
       if (ending.waits_for.empty()) return out_of_memory("telling whom it waited for");
       return lock_timeout(std::move(ending.waits_for), waited);
     case Outcome::cancelled:
-      return end_while_locking(operation, cancelled({id(), options_.label}));
+      return end_with(cancelled({id(), options_.label}));
     case Outcome::deadlock:
-      return end_while_locking(operation,
-                               deadlock(*ending.report, database_.options().deadlock_strategy));
+      return end_with(deadlock(*ending.report, database_.options().deadlock_strategy));
     case Outcome::none:
     case Outcome::granted:
       break;
@@ -173,7 +160,7 @@ Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Ending 
 Result<bool> TransactionCore::lock_key(Operation& operation, const Keyspace& keyspace,
                                        std::string_view key, std::uint64_t hash, LockMode mode,
                                        LockPatience& patience, bool is_read) {
-  auto locked = lock(&operation, ask_for_key(keyspace.id(), key, hash, mode), patience);
+  auto locked = lock(operation, ask_for_key(keyspace.id(), key, hash, mode), patience);
   if (!locked || !*locked) return locked;
   // It may have been dropped during a wait.
   if (auto error = check_keyspace(keyspace)) return *error;
@@ -220,7 +207,7 @@ Result<void> TransactionCore::lock_range(Operation& operation, const Keyspace& k
   ask.keyspace = keyspace.id();
   ask.range = &range;
   ask.mode = mode;
-  auto locked = lock(&operation, ask, patience);
+  auto locked = lock(operation, ask, patience);
   if (!locked) return locked.error();
   if (auto error = check_keyspace(keyspace)) return *error;
   return {};
@@ -280,6 +267,7 @@ struct TransactionCore::ScannedKeys {
   std::unordered_set<std::string> locked;
   SkippedKeys& skipped;
   std::vector<std::string> wanted;  // in the order of the scan
+  bool is_cut_short = false;        // the slot was left in the middle, and the scan died with it
 };
 
 // Looks again until it returns nothing that is not locked: a key may come while it waits. With a
@@ -288,19 +276,20 @@ Result<void> TransactionCore::lock_scanned_keys(Operation& operation, const Keys
                                                 const KeyRange& range, const ScanOptions& options,
                                                 LockPatience& patience, SkippedKeys& skipped) {
   const bool has_snapshot = keeps_snapshot() && snapshot_ != no_snapshot;
-  ScannedKeys keys{{}, skipped, {}};
+  ScannedKeys keys{{}, skipped, {}, false};
   for (;;) {
     keys.wanted.clear();
     const std::size_t before = keys.locked.size();
     if (auto peeked = peek_keys(operation, keyspace, range, options, patience, keys); !peeked) {
       return peeked;
     }
+    if (keys.is_cut_short) continue;
     if (keys.wanted.empty() && keys.locked.size() == before) return {};
     if (!has_snapshot) forget_snapshot();
     for (std::string& key : keys.wanted) {
       const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
       auto locked =
-          lock(&operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)), patience);
+          lock(operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)), patience);
       if (!locked) return locked.error();
       keys.locked.insert(std::move(key));
     }
@@ -323,25 +312,27 @@ Result<void> TransactionCore::peek_keys(Operation& operation, const Keyspace& ke
   auto scan = open_scan(keyspace, range, options);
   if (!scan) return scan.error();
   const std::size_t limit = options.limit.value_or(~std::size_t{0});
+  const std::uint64_t stay = slot_.stay();
+  keys.is_cut_short = false;
   for (std::size_t seen = 0; seen < limit;) {
     const MergedScan::Step step = scan->next();
     if (step == MergedScan::Step::failed) return scan->error();
     if (step == MergedScan::Step::end) break;
-    const std::string_view key = scan->item().key;
+    const std::string key(scan->item().key);
     if (keys.skipped.contains(key)) continue;
-    if (!keys.locked.contains(std::string(key))) {
+    if (!keys.locked.contains(key)) {
       if (options.lock_wait == LockWait::wait) {
         keys.wanted.emplace_back(key);
       } else {
         const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
-        auto locked = lock(&operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)),
+        auto locked = lock(operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)),
                            patience);
         if (!locked) return locked.error();
-        if (!*locked) {
-          keys.skipped.emplace(key);
-          continue;
-        }
-        keys.locked.emplace(key);
+        (*locked ? [&] { keys.locked.insert(key); }() : [&] { keys.skipped.insert(key); }());
+        // Others had to be told that they may go on.
+        keys.is_cut_short = slot_.stay() != stay;
+        if (keys.is_cut_short) return {};
+        if (!*locked) continue;
       }
     }
     ++seen;
@@ -350,12 +341,12 @@ Result<void> TransactionCore::peek_keys(Operation& operation, const Keyspace& ke
   return {};
 }
 
-std::optional<Error> TransactionCore::lock_writes() {
+std::optional<Error> TransactionCore::lock_writes(Operation& operation) {
   LockPatience patience = patience_for(LockWait::wait, std::nullopt);
   for (const auto& [key, write] : slot_.writes.writes()) {
     const std::uint64_t hash = VersionStore::hash(key.keyspace, key.key);
     auto locked =
-        lock(nullptr, ask_for_key(key.keyspace, key.key, hash, LockMode::exclusive), patience);
+        lock(operation, ask_for_key(key.keyspace, key.key, hash, LockMode::exclusive), patience);
     if (!locked) return locked.error();
   }
   return std::nullopt;
