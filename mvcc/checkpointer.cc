@@ -85,30 +85,6 @@ Checkpointer::Checkpointer(VersionStore& store, KeyspaceTable& keyspaces,
       base_(base),
       log_(log) {}
 
-// K1: not past a drop while a snapshot from before it lives.
-//
-// Why `durable` is read first, and bounds it: a drop is in the keyspace table before it is visible,
-// so
-//   Dropper       puts drop 20 into the keyspace table
-//   Checkpointer  sees drop 20, and no snapshot below 20
-//   Reader        reads visible = 19, opens a cursor on the keyspace
-//   Dropper       publishes 20, which gets durable
-//   Checkpointer  takes X = 20; the reader's next view has no keyspace
-std::uint64_t Checkpointer::highest_allowed() const {
-  const std::uint64_t durable = log_.durable().value;
-  const std::uint64_t at = base_.at().value;
-  const auto first = keyspaces_.first_drop(at);
-  if (!first || *first > durable) return durable;
-  LiveSet live;
-  registry_.collect(live);
-  // Snapshots to come are at `durable` or above. Of several drops, one may lie below the oldest
-  // snapshot, and the next above it.
-  std::uint64_t oldest = live.snapshots.empty() ? durable : live.snapshots.front();
-  if (live.pending) oldest = at;
-  const auto held = keyspaces_.first_drop(std::max(at, oldest));
-  return held ? std::min(*held - 1, durable) : durable;
-}
-
 Result<void> Checkpointer::run() {
   MutexLock lock(mutex_);
   return run_locked();
@@ -117,7 +93,7 @@ Result<void> Checkpointer::run() {
 Result<void> Checkpointer::run_locked() {
   if (log_.failed()) return log_.failure();
   const auto start = std::chrono::steady_clock::now();
-  const auto steps = reclaimer_.begin_checkpoint([&] { return highest_allowed(); });
+  const auto steps = reclaimer_.begin_checkpoint([&] { return log_.durable().value; });
   if (steps.empty()) return {};
   ISOLDE_YIELD("checkpoint: registered");
   Result<void> outcome;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -89,7 +90,7 @@ class CommitPipeline {
   std::uint64_t visible() const noexcept { return visible_.load(); }
 
   struct Outcome {
-    enum class Kind : std::uint8_t { committed, refused, prepare_again, lock_first };
+    enum class Kind : std::uint8_t { committed, refused, prepare_again, lock_first, held };
     Kind kind = Kind::committed;
     std::uint64_t commit = 0;  // the culprit's; 0: not known
     std::optional<Conflict> conflict;
@@ -122,8 +123,21 @@ class CommitPipeline {
   Outcome create_keyspace(KeyspaceId id, std::string_view name, std::string entry,
                           engine::LogReservation reservation, bool loaded = false)
       ISOLDE_EXCLUDES(mutex_);
-  Outcome drop_keyspace(KeyspaceId id, std::string entry, engine::LogReservation reservation)
-      ISOLDE_EXCLUDES(mutex_);
+  // `is_held`: whether somebody may still look at it; asked in the critical section, after the drop
+  // was announced to those who look from then on. Then `held`, and nothing has changed.
+  //   Dropper  asks who has a snapshot: none
+  //   Reader   takes its snapshot at 19, gets a value
+  //   Dropper  drops at 20: the reader's next get finds no keyspace
+  // Announced first, the drop is either seen by the reader's look at the keyspace, which comes
+  // after its snapshot is registered, or sees that snapshot.
+  Outcome drop_keyspace(KeyspaceId id, const std::function<bool()>& is_held, std::string& entry,
+                        engine::LogReservation& reservation) ISOLDE_EXCLUDES(mutex_);
+
+  // The commit that dropped the keyspace, once no drop of it is being judged; KeyspaceState::never.
+  std::uint64_t await_drop(const KeyspaceState& keyspace) noexcept ISOLDE_EXCLUDES(mutex_) {
+    if (keyspace.dropped.load() == KeyspaceState::undecided) MutexLock barrier(mutex_);
+    return keyspace.dropped.load();
+  }
 
   // Returns once commit `at`, which the caller has read, is in the log's buffer. It is published
   // before it is appended, both under the mutex:

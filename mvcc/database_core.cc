@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "mvcc/transaction_core.h"
@@ -131,8 +132,8 @@ Result<void> DatabaseCore::open_parts() {
   limits.victim = options_.deadlock_victim;
   locks_ = std::make_unique<LockTable>(wait_teller_, limits);
   pipeline_ = std::make_unique<CommitPipeline>(store_, keyspaces_, *log_, at);
-  reclaimer_ = std::make_unique<Reclaimer>(store_, keyspaces_, *registry_, *pipeline_, *log_,
-                                           *base_, options_.max_version_memory);
+  reclaimer_ = std::make_unique<Reclaimer>(store_, *registry_, *pipeline_, *log_, *base_,
+                                           options_.max_version_memory);
   checkpointer_ =
       std::make_unique<Checkpointer>(store_, keyspaces_, *registry_, *reclaimer_, *base_, *log_);
   background_ =
@@ -331,42 +332,100 @@ Result<void> DatabaseCore::persist_keyspace_change(std::uint64_t commit) {
   return persisted;
 }
 
+// A drop holds nothing while it waits for those who may still look: it asks, and asks again later,
+// so that no waits-for graph needs to know of it, and its wait has an end whatever they do (K1).
 Result<void> DatabaseCore::drop_keyspace(std::string_view name,
                                          std::chrono::milliseconds patience) {
   if (is_inherited()) return inherited();
   if (options_.read_only) return read_only_refused(true);
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  constexpr std::chrono::milliseconds longest_patience = std::chrono::hours(24 * 365);
+  constexpr std::chrono::milliseconds between_looks{1};
+  const auto deadline = std::chrono::steady_clock::now() + std::min(patience, longest_patience);
   const auto found = keyspaces_.find(name);
   if (!found) return keyspace_not_found(name);
-  // Snapshots that began before now still see the keyspace. (Those that begin between this look and
-  // the drop hold back the checkpoint that removes it: Checkpointer::highest_allowed.)
-  const std::uint64_t now = pipeline_->visible();
-  for (;;) {
-    const auto oldest = registry_->oldest();
-    if (oldest.slot == nullptr || oldest.snapshot >= now) break;
-    if (std::chrono::steady_clock::now() >= deadline) return keyspace_busy(name, oldest);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
   if (auto room = wait_for_room(); !room) return room;
   engine::CommitRecord record;
   record.drop_keyspace(found->id(), name);
-  return commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
-    return pipeline_->drop_keyspace(found->id(), std::move(record).take(), std::move(reservation));
-  });
+  auto reservation = log_->reserve(record.size());
+  if (!reservation) return reservation.error();
+  std::string entry = std::move(record).take();
+  for (;;) {
+    std::optional<Error> busy;
+    const auto outcome = try_drop(*found, entry, *reservation, busy);
+    if (outcome.kind == CommitPipeline::Outcome::Kind::refused && log_->failed()) {
+      return log_->failure();
+    }
+    if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
+      // Someone else has done the same: as good as done by us, once it is as durable.
+      return persist_keyspace_change(pipeline_->visible());
+    }
+    if (!busy) return persist_keyspace_change(outcome.commit);
+    if (std::chrono::steady_clock::now() >= deadline) return *busy;
+    std::this_thread::sleep_for(between_looks);
+  }
 }
 
-Error DatabaseCore::keyspace_busy(std::string_view name,
-                                  const SnapshotRegistry::Oldest& oldest) const {
+// Under an exclusive lock on the whole keyspace, which no holder of a lock in it lets it have; only
+// for as long as that takes. `busy`: who stands in the way.
+CommitPipeline::Outcome DatabaseCore::try_drop(const Keyspace& keyspace, std::string& entry,
+                                               engine::LogReservation& reservation,
+                                               std::optional<Error>& busy) {
+  constexpr int looks_while_pending = 1000;
+  const std::string label = "drop of " + isolde::quoted(keyspace.name());
+  LockOwner owner;
+  owner.id = next_transaction_id();
+  owner.label = label;
+  owner.locking = Locking::pessimistic;
+  owner.begun = next_begun(Locking::pessimistic);
+  const KeyRange everything;
+  LockAsk ask;
+  ask.keyspace = keyspace.id();
+  ask.range = &everything;
+  struct Release {
+    LockTable& locks;
+    LockOwner& owner;
+    ~Release() { locks.release_all(owner); }
+  } const release{*locks_, owner};
+  auto answer = locks_->request(owner, ask, false);
+  locks_->settle(answer.aftermath);
+  CommitPipeline::Outcome outcome;
+  outcome.kind = CommitPipeline::Outcome::Kind::held;
+  if (answer.kind != LockTable::Answer::Kind::granted) {
+    busy = keyspace_busy(keyspace.name(),
+                         answer.waits_for.empty() ? TransactionRef() : answer.waits_for[0].holder,
+                         std::nullopt);
+    return outcome;
+  }
+  std::optional<SnapshotRegistry::DropHolder> holder;
+  for (int look = 0; look < looks_while_pending; ++look) {
+    outcome = pipeline_->drop_keyspace(
+        keyspace.id(),
+        [&] {
+          holder = registry_->drop_holder();
+          return holder.has_value();
+        },
+        entry, reservation);
+    if (outcome.kind != CommitPipeline::Outcome::Kind::held) return outcome;
+    if (!holder->is_pending) break;
+    SnapshotRegistry::wait_for_gate();
+  }
+  TransactionRef who;
+  if (const TransactionCore* core = holder->slot->published_core.load()) who = core->reference();
+  busy = keyspace_busy(keyspace.name(), who, holder->snapshot);
+  return outcome;
+}
+
+Error DatabaseCore::keyspace_busy(std::string_view name, const TransactionRef& holder,
+                                  std::optional<std::uint64_t> snapshot) {
   Evidence evidence;
   evidence.keyspace = name;
-  evidence.snapshot = Timestamp{oldest.snapshot};
-  TransactionRef owner;
-  if (oldest.slot->core) owner = oldest.slot->core->reference();
-  evidence.culprit = owner;
+  if (snapshot) evidence.snapshot = Timestamp{*snapshot};
+  evidence.culprit = holder;
   return {ErrorCode::keyspace_busy,
           "keyspace " + isolde::quoted(name) + " cannot be dropped yet: " +
-              (owner.label.empty() ? std::string("a transaction") : isolde::quoted(owner.label)) +
-              " still reads at snapshot " + std::to_string(oldest.snapshot) +
+              (holder.label.empty() ? std::string("a transaction") : isolde::quoted(holder.label)) +
+              (snapshot ? " still reads at snapshot " + std::to_string(*snapshot)
+                        : std::string(" holds locks")) +
               "; end it, or wait longer",
           std::move(evidence)};
 }

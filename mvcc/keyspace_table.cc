@@ -57,6 +57,7 @@ void KeyspaceTable::skip_ids_below(KeyspaceId id) noexcept {
   }
 }
 
+// First all memory that it needs: after a failure nothing has changed.
 void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t commit,
                            bool loaded) {
   skip_ids_below(KeyspaceId{id.value + 1});
@@ -66,23 +67,26 @@ void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t c
   const Keyspace handle(id, name);
   auto& slot = chunks_[id.value / chunk_ids];
   if (slot.load() == nullptr) slot.store(new Chunk{});
-  auto* state = new KeyspaceState{handle, commit, loaded ? commit : 0, {}};
-  state->dropped.store(KeyspaceState::never);
-  (*slot.load())[id.value % chunk_ids].store(state);
-  names_.insert_or_assign(std::string(name), handle);
-  if (commit != 0) {
-    changes_.push_back({commit, engine::ChangeKind::create_keyspace, handle});
+  auto state = std::unique_ptr<KeyspaceState>(
+      new KeyspaceState{handle, commit, loaded ? commit : 0, KeyspaceState::never});
+  if (commit != 0) changes_.push_back({commit, engine::ChangeKind::create_keyspace, handle});
+  try {
+    names_.insert_or_assign(std::string(name), handle);
+  } catch (...) {
+    if (commit != 0) changes_.pop_back();
+    throw;
   }
+  (*slot.load())[id.value % chunk_ids].store(state.release());
 }
 
 void KeyspaceTable::drop(KeyspaceId id, std::uint64_t commit) {
   MutexLock lock(mutex_);
   KeyspaceState* state = mutable_state(id);
   if (state == nullptr) return;
+  changes_.push_back({commit, engine::ChangeKind::drop_keyspace, state->handle});
   state->dropped.store(commit);
   const auto found = names_.find(state->handle.name());
   if (found != names_.end() && found->second.id() == id) names_.erase(found);
-  changes_.push_back({commit, engine::ChangeKind::drop_keyspace, state->handle});
 }
 
 void KeyspaceTable::for_each_change(std::uint64_t after, std::uint64_t until,
@@ -117,26 +121,6 @@ void KeyspaceTable::roll_back(std::uint64_t durable) {
     }
     changes_.pop_back();
   }
-}
-
-void KeyspaceTable::for_each_drop(std::uint64_t after,
-                                  const std::function<void(std::uint64_t)>& visit) const {
-  MutexLock lock(mutex_);
-  for (const LoggedChange& change : changes_) {
-    if (change.kind == engine::ChangeKind::drop_keyspace && change.commit > after) {
-      visit(change.commit);
-    }
-  }
-}
-
-std::optional<std::uint64_t> KeyspaceTable::first_drop(std::uint64_t after) const {
-  MutexLock lock(mutex_);
-  for (const LoggedChange& change : changes_) {
-    if (change.kind == engine::ChangeKind::drop_keyspace && change.commit > after) {
-      return change.commit;
-    }
-  }
-  return std::nullopt;
 }
 
 }  // namespace isolde::mvcc

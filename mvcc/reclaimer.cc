@@ -34,11 +34,9 @@ bool is_seen(const LiveSet& live, std::uint64_t commit, std::uint64_t next_newer
 
 }  // namespace
 
-Reclaimer::Reclaimer(VersionStore& store, const KeyspaceTable& keyspaces,
-                     SnapshotRegistry& registry, CommitPipeline& pipeline, engine::CommitLog& log,
-                     engine::Base& base, std::size_t max_version_memory)
+Reclaimer::Reclaimer(VersionStore& store, SnapshotRegistry& registry, CommitPipeline& pipeline,
+                     engine::CommitLog& log, engine::Base& base, std::size_t max_version_memory)
     : store_(store),
-      keyspaces_(keyspaces),
       registry_(registry),
       pipeline_(pipeline),
       log_(log),
@@ -148,10 +146,6 @@ bool Reclaimer::collect(LiveSet& live, std::uint64_t& durable) {
     };
     if (!is_planted(PlantedFault::visible_after_slots)) read_visible();
     live.snapshots.insert(live.snapshots.end(), steps_.begin(), steps_.end());
-    // A checkpoint may have to stop before a drop, however long ago that was. (Read after
-    // `durable`: a drop that is in the keyspace table later is above it.)
-    keyspaces_.for_each_drop(base_.at().value,
-                             [&](std::uint64_t commit) { live.snapshots.push_back(commit - 1); });
     registry_.collect(live);
     if (is_planted(PlantedFault::visible_after_slots)) {
       ISOLDE_YIELD("reclaim: slots seen");

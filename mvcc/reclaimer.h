@@ -12,7 +12,6 @@
 #include "engine/log/commit_log.h"
 #include "engine/mutex.h"
 #include "mvcc/commit_pipeline.h"
-#include "mvcc/keyspace_table.h"
 #include "mvcc/snapshot_registry.h"
 #include "mvcc/version_store.h"
 
@@ -34,9 +33,8 @@ namespace isolde::mvcc {
 //   Reclaimer  reads visible = 15, keeps nothing older than 15, and drops what the reader sees
 class Reclaimer {
  public:
-  Reclaimer(VersionStore& store, const KeyspaceTable& keyspaces, SnapshotRegistry& registry,
-            CommitPipeline& pipeline, engine::CommitLog& log, engine::Base& base,
-            std::size_t max_version_memory);
+  Reclaimer(VersionStore& store, SnapshotRegistry& registry, CommitPipeline& pipeline,
+            engine::CommitLog& log, engine::Base& base, std::size_t max_version_memory);
   ~Reclaimer();
 
   // Goes over all chains once: prunes, drops, frees what earlier passes retired. Then, while old
@@ -50,7 +48,7 @@ class Reclaimer {
   bool has_news() ISOLDE_EXCLUDES(mutex_);
 
   // A checkpoint is about to run at `highest()`, which is called while nothing can be pruned, and
-  // is what is durable then or the commit before a drop: registers it and the smaller steps that it
+  // is what is durable then: registers it and the smaller steps that it
   // may fall back to; returns them, largest first. Empty: there is nothing to do.
   std::vector<std::uint64_t> begin_checkpoint(const std::function<std::uint64_t()>& highest)
       ISOLDE_EXCLUDES(mutex_);
@@ -86,7 +84,6 @@ class Reclaimer {
   static void spoil(Retired& retired) noexcept;
 
   VersionStore& store_;
-  const KeyspaceTable& keyspaces_;
   SnapshotRegistry& registry_;
   CommitPipeline& pipeline_;
   engine::CommitLog& log_;

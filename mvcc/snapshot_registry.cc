@@ -78,6 +78,7 @@ Slot& SnapshotRegistry::claim_any() {
 void SnapshotRegistry::release(Slot& slot) noexcept {
   slot.unpin();
   slot.snapshot.store(no_snapshot, std::memory_order_release);
+  slot.keeps_snapshot.store(false, std::memory_order_relaxed);
   // Taking a view leaves the claim alone, so wait for it: both change the same word.
   std::uint64_t gate = slot.gate.load(std::memory_order_relaxed);
   for (;;) {
@@ -237,6 +238,33 @@ SnapshotRegistry::Oldest SnapshotRegistry::oldest() const {
       if (word < too_old && (found.slot == nullptr || word < found.snapshot)) {
         found = {&slot, word};
       }
+    }
+  });
+  return found;
+}
+
+// The gate first: a slot seen idle looks at the keyspace only after the drop was announced. What a
+// single operation reads at (below repeatable read) is over with the operation, and it looks at the
+// keyspace again before it answers.
+std::optional<SnapshotRegistry::DropHolder> SnapshotRegistry::drop_holder() const {
+  std::optional<DropHolder> found;
+  const auto consider = [&](const DropHolder& holder) {
+    const bool is_older =
+        found && found->snapshot && holder.snapshot && *holder.snapshot < *found->snapshot;
+    if (!found || found->is_pending || is_older) found = holder;
+  };
+  for_each([&](Slot& slot) {
+    const std::uint64_t gate = slot.gate.load();
+    if ((gate & Slot::claimed) == 0) return;
+    const std::uint64_t snapshot = slot.snapshot.load();
+    const std::uint64_t pinned = slot.pinned.load();
+    if (slot.locks_reads.load()) consider({&slot, std::nullopt, false});
+    if (pinned < too_old) consider({&slot, pinned, false});
+    if (!slot.keeps_snapshot.load()) return;
+    if (snapshot < too_old) {
+      consider({&slot, snapshot, false});
+    } else if (snapshot == no_snapshot && (gate & Slot::busy) != 0 && !found) {
+      consider({&slot, std::nullopt, true});
     }
   });
   return found;

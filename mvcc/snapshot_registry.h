@@ -73,6 +73,14 @@ class SnapshotRegistry {
     std::uint64_t snapshot = 0;
   };
   Oldest oldest() const;
+  // Who may still look at a keyspace that a drop would take away, or may be about to: see
+  // mvcc/README.md. (Holders of locks in it are in the lock table.)
+  struct DropHolder {
+    Slot* slot = nullptr;
+    std::optional<std::uint64_t> snapshot;
+    bool is_pending = false;  // soon it is known whether it does
+  };
+  std::optional<DropHolder> drop_holder() const;
   // Marks it too old if it still holds that snapshot (R6).
   static bool mark_too_old(const Oldest& oldest) noexcept;
 

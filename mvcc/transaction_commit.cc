@@ -130,10 +130,9 @@ Error TransactionCore::ended_by(Error error) {
 
 // What is looked up for the critical section (C1) lives no longer than this call, in which the slot
 // is not left. Kept over a wait for locks it would be a lost update:
-//   Optimist      no chain for a: a fresh one, with the base's 10; meets a pessimist: leaves to lock
-//   Pessimist     holds a, makes 15 of it, commits
-//   Checkpointer  carries 15 into the base; the chain goes
-//   Optimist      has its lock, finds no chain, and would put 10 + 1 over 10
+//   Optimist      no chain for a: a fresh one, with the base's 10; meets a pessimist: leaves to
+//   lock Pessimist     holds a, makes 15 of it, commits Checkpointer  carries 15 into the base; the
+//   chain goes Optimist      has its lock, finds no chain, and would put 10 + 1 over 10
 Result<CommitPipeline::Outcome> TransactionCore::pass_pipeline(LogSpace& space, bool is_locked) {
   PreparedCommit prepared(slot_);
   prepared.isolation = options_.isolation;
@@ -222,7 +221,9 @@ Result<ChainPtr> TransactionCore::fresh_chain(const PreparedWrite& write) {
   if (!image) return image.error();
   ISOLDE_YIELD("commit: base image fetched");
   ChainPtr chain(Chain::create(write.keyspace, write.key, write.hash, OrderedIndex::draw_height()));
-  chain->newest.store(Version::create(*image));
+  Version* bottom = Version::create(*image);
+  bottom->commit = database_.keyspaces().state(write.keyspace)->image_commit(image->has_value());
+  chain->newest.store(bottom);
   return chain;
 }
 

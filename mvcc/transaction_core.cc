@@ -38,6 +38,7 @@ void TransactionCore::start(const TransactionOptions& options) {
   locks_.priority = options.priority;
   locks_.begun = database_.next_begun(options.locking);
   locks_.writes.store(0, std::memory_order_relaxed);
+  slot_.keeps_snapshot.store(keeps_snapshot(), std::memory_order_relaxed);
   active_.store(true, std::memory_order_relaxed);
   ++serial_;
   id_.store(0, std::memory_order_relaxed);
@@ -181,13 +182,24 @@ Error TransactionCore::too_old_error() const {
                           std::chrono::nanoseconds(age_ns), database_.options().max_version_memory);
 }
 
-std::optional<Error> TransactionCore::check_keyspace(const Keyspace& keyspace) const {
-  const KeyspaceState* state = database_.keyspaces().state(keyspace.id());
-  if (state == nullptr || state->dropped.load() <= database_.pipeline().visible() ||
-      state->handle.name() != keyspace.name()) {
+std::optional<Error> TransactionCore::check_keyspace(const Keyspace& keyspace) {
+  keyspace_ = database_.keyspaces().state(keyspace.id());
+  if (keyspace_ == nullptr || keyspace_->handle.name() != keyspace.name()) {
     return keyspace_not_found(keyspace.name());
   }
-  return std::nullopt;
+  // Whoever has its handle knows of it.
+  observed_ = std::max(observed_, keyspace_->created);
+  return check_not_dropped();
+}
+
+// K1. A drop that is made now has not seen this operation's snapshot, so it is as if it had been
+// made before: what the snapshot lacks besides is nothing. One that is being judged is waited for.
+std::optional<Error> TransactionCore::check_not_dropped() {
+  if (keyspace_->dropped.load() == KeyspaceState::never) return std::nullopt;
+  const std::uint64_t dropped = database_.pipeline().await_drop(*keyspace_);
+  if (dropped == KeyspaceState::never) return std::nullopt;
+  observed_ = std::max(observed_, dropped);
+  return keyspace_not_found(keyspace_->handle.name());
 }
 
 std::optional<Error> TransactionCore::check_lock_wait(LockWait wait) const {
@@ -213,16 +225,15 @@ Result<Seen> TransactionCore::read_committed(KeyspaceId keyspace, std::string_vi
   ISOLDE_YIELD("read: before lookup");
   if (const Chain* chain = database_.store().find(keyspace, key, hash)) {
     const Version* version = chain->at(Timestamp{snapshot_});
-    // Null only if the snapshot was given up meanwhile: the check below says so.
-    if (version == nullptr) return Seen{};
+    // Null if a load brought the first one later (or the snapshot was given up meanwhile: the check
+    // below says so).
+    if (version == nullptr) return Seen{std::nullopt, {}, 0};
     observed_ = std::max(observed_, version->commit);
     ISOLDE_YIELD("read: version found");
     return Seen{version->seen(), version->writer, version->commit};
   }
   ISOLDE_YIELD("read: no chain");
-  if (database_.keyspaces().state(keyspace)->is_loaded_after(snapshot_)) {
-    return Seen{std::nullopt, {}, 0};
-  }
+  if (keyspace_->is_loaded_after(snapshot_)) return Seen{std::nullopt, {}, 0};
   const engine::BaseLookup found = slot_.view.get(keyspace, key);
   switch (found.status) {
     case engine::BaseLookup::Status::found:
@@ -252,6 +263,7 @@ Result<Seen> TransactionCore::read(KeyspaceId keyspace, std::string_view key, st
   take_snapshot_after(copies);
   auto seen = read_committed(keyspace, key, hash);
   if (!seen) return seen;
+  if (auto error = check_not_dropped()) return *error;
   if (!copies.empty()) apply_uncommitted(copies, *seen);
   if (own != nullptr) {
     scratch_ = std::to_string(add_to(seen->value, *own->delta).value_or(*own->delta));
@@ -393,6 +405,7 @@ Result<std::vector<VersionInfo>> TransactionCore::versions(const Keyspace& keysp
       versions.back().in_base = true;
     }
   }
+  if (auto error = check_not_dropped()) return *error;
   if (auto error = check_snapshot()) return *error;
   return versions;
 }

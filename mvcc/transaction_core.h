@@ -138,7 +138,11 @@ class TransactionCore {
   std::vector<OverlayEntry> overlay(KeyspaceId keyspace, const KeyRange& range,
                                     std::vector<WriteSet::Copy> others);
   void track_key(KeyspaceId keyspace, std::string_view key, std::uint64_t hash);
-  std::optional<Error> check_keyspace(const Keyspace& keyspace) const;
+  // Before anything is done in it; sets keyspace_.
+  std::optional<Error> check_keyspace(const Keyspace& keyspace);
+  // Of keyspace_, once snapshot and view are registered, or the lock is held (K1).
+  std::optional<Error> check_not_dropped();
+  std::optional<Error> check_not_loaded(std::string_view key, bool is_read);
   std::optional<Error> check_writable(const Keyspace& keyspace, std::string_view key,
                                       std::size_t value_bytes);
   std::optional<Error> check_read_bound() const;
@@ -246,8 +250,9 @@ class TransactionCore {
   std::atomic<bool> waiting_{false};      // inside an operation that has left the slot for a pause
   std::uint64_t snapshot_ = no_snapshot;  // what the operation (or all of them) reads at
   std::uint64_t last_snapshot_ = 0;
-  std::uint64_t observed_ = 0;  // newest version read (I6)
-  std::uint64_t serial_ = 0;    // tells one transaction in this core from the next
+  std::uint64_t observed_ = 0;  // newest version read, or change of a keyspace seen (I6)
+  const KeyspaceState* keyspace_ = nullptr;  // of the running operation
+  std::uint64_t serial_ = 0;                 // tells one transaction in this core from the next
   bool reads_for_update_ = false;
   std::uint32_t open_cursors_ = 0;
   ReadSet reads_;

@@ -87,6 +87,7 @@ Result<bool> TransactionCore::lock(Operation& operation, const LockAsk& ask,
     // C5: before its first lock. (An optimist in its commit has its place in the order of commits
     // without it.)
     if (is_pessimistic()) database_.pipeline().pessimist_arrives();
+    if (locks_reads()) slot_.locks_reads.store(true);
     uses_locks_ = true;
   }
   ISOLDE_YIELD("locks: before request");
@@ -139,8 +140,7 @@ Result<bool> TransactionCore::answer_to(LockTable::Answer answer, const LockAsk&
   return end_with(deadlock(*answer.report, database_.options().deadlock_strategy));
 }
 
-Result<bool> TransactionCore::answer_to(LockTable::Ending ending,
-                                        std::chrono::nanoseconds waited) {
+Result<bool> TransactionCore::answer_to(LockTable::Ending ending, std::chrono::nanoseconds waited) {
   using Outcome = LockRequest::Outcome;
   switch (ending.outcome) {
     case Outcome::lock_timeout:
@@ -176,8 +176,26 @@ std::optional<Error> TransactionCore::check_newest(KeyspaceId keyspace, std::str
                                                    std::uint64_t hash, bool is_read) {
   if (auto error = check_snapshot()) return error;
   const auto newer = database_.pipeline().find_newer(keyspace, key, hash, snapshot_, is_read);
-  if (!newer) return std::nullopt;
-  return end_with(phrase(*newer));
+  if (newer) return end_with(phrase(*newer));
+  if (keyspace_->is_loaded_after(snapshot_)) return check_not_loaded(key, is_read);
+  return std::nullopt;
+}
+
+// What a bulk load brought has no chain until somebody writes over it.
+std::optional<Error> TransactionCore::check_not_loaded(std::string_view key, bool is_read) {
+  const KeyspaceId id = keyspace_->handle.id();
+  const engine::BaseLookup found = slot_.view.get(id, key);
+  if (found.status == engine::BaseLookup::Status::failed) {
+    return database_.base().read_error(found.failure);
+  }
+  if (found.status == engine::BaseLookup::Status::absent) return std::nullopt;
+  Conflict conflict;
+  conflict.keyspace = id;
+  conflict.key = key;
+  conflict.was_read = is_read;
+  conflict.commit = keyspace_->loaded;
+  conflict.snapshot = snapshot_;
+  return end_with(phrase(conflict));
 }
 
 std::optional<Error> TransactionCore::lock_for_write(Operation& operation, const Keyspace& keyspace,
@@ -325,8 +343,8 @@ Result<void> TransactionCore::peek_keys(Operation& operation, const Keyspace& ke
         keys.wanted.emplace_back(key);
       } else {
         const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
-        auto locked = lock(operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)),
-                           patience);
+        auto locked =
+            lock(operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)), patience);
         if (!locked) return locked.error();
         (*locked ? [&] { keys.locked.insert(key); }() : [&] { keys.skipped.insert(key); }());
         // Others had to be told that they may go on.
@@ -355,6 +373,7 @@ std::optional<Error> TransactionCore::lock_writes(Operation& operation) {
 void TransactionCore::release_locks() noexcept {
   uses_locks_ = false;
   database_.locks().release_all(locks_);
+  slot_.locks_reads.store(false, std::memory_order_release);
   if (is_pessimistic()) database_.pipeline().pessimist_leaves();
 }
 

@@ -198,8 +198,8 @@ BOOST_FIXTURE_TEST_CASE(first_committer_wins_over_the_wait_as_well, OvertakenInT
       committed.emplace(optimist.commit());
     }
     world.db->remove_observer(world.asleep);
-    BOOST_TEST(outcome(*committed) == (level == Isolation::serializable ? "serialization_failure"
-                                                                        : "write_conflict"));
+    BOOST_TEST(outcome(*committed) ==
+               (level == Isolation::serializable ? "serialization_failure" : "write_conflict"));
     BOOST_TEST(text(world.db.get("a")) == "15");
   }
 }
