@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -214,6 +215,7 @@ void DatabaseCore::leave_slots_to_handles() noexcept {
   registry_->for_each([&](Slot& slot) {
     slot.cursor.close();
     slot.view.close();
+    if (slot.core) slot.core->forget_observers();
     if ((slot.gate.load() & Slot::claimed) == 0 || !slot.core || slot.core->active()) return;
     slot.core->id();  // while there is someone to ask
     slot.home = registry_;
@@ -262,13 +264,27 @@ Error DatabaseCore::inherited() const {
 Result<TransactionCore*> DatabaseCore::begin(const TransactionOptions& options) {
   if (options.lock_timeout && options.lock_timeout->count() < 0) return bad_lock_timeout();
   if (is_inherited()) return inherited();
-  Slot& slot = registry_->claim();
-  if (!slot.core) {
-    slot.core = std::make_unique<TransactionCore>(*this, slot);
-    slot.published_core.store(slot.core.get());
+  Slot* slot = registry_->claim();
+  if (slot == nullptr) return too_many_transactions();
+  // A slot that no handle gives back would be lost for ever.
+  struct GiveBack {
+    Slot* slot;
+    ~GiveBack() {
+      if (slot == nullptr) return;
+      if (slot->core && slot->core->active()) {
+        slot->core->finish();
+      } else {
+        SnapshotRegistry::release(*slot);
+      }
+    }
+  } give_back{slot};
+  if (!slot->core) {
+    slot->core = std::make_unique<TransactionCore>(*this, *slot);
+    slot->published_core.store(slot->core.get());
   }
-  slot.core->start(options);
-  return slot.core.get();
+  slot->core->start(options);
+  give_back.slot = nullptr;
+  return slot->core.get();
 }
 
 Result<Keyspace> DatabaseCore::find_keyspace(std::string_view name) const {
@@ -458,20 +474,34 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
   };
   return checkpointer_->exclusive([&]() -> Result<std::uint64_t> {
     auto loaded = base_->load(*id, name, pairs, [&] { return checkpointer_->grow_map(); });
-    reclaimer_->note_base_version();
-    if (!loaded) return loaded;
-    // Without waiting for room: the checkpoint that would make some waits for us (W1).
-    engine::CommitRecord record;
-    record.create_keyspace(*id, name);
-    auto created = commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
-      return pipeline_->create_keyspace(*id, name, std::move(record).take(), std::move(reservation),
-                                        true);
-    });
-    const auto found = keyspaces_.find(name);
-    if (created && found && found->id() == *id) return loaded;
-    if (!log_->failed()) static_cast<void>(base_->discard_load(*id));
-    reclaimer_->note_base_version();
-    return created ? exists() : created.error();
+    if (!loaded) {
+      reclaimer_->note_base_version();
+      return loaded;
+    }
+    const auto discard = [&] {
+      if (!log_->failed()) static_cast<void>(base_->discard_load(*id));
+      reclaimer_->note_base_version();
+    };
+    const auto is_there = [&] {
+      const auto found = keyspaces_.find(name);
+      return found && found->id() == *id;
+    };
+    try {
+      reclaimer_->note_base_version();
+      // Without waiting for room: the checkpoint that would make some waits for us (W1).
+      engine::CommitRecord record;
+      record.create_keyspace(*id, name);
+      auto created = commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
+        return pipeline_->create_keyspace(*id, name, std::move(record).take(),
+                                          std::move(reservation), true);
+      });
+      if (created && is_there()) return loaded;
+      discard();
+      return created ? exists() : created.error();
+    } catch (const std::bad_alloc&) {
+      if (!is_there()) discard();
+      throw;
+    }
   });
 }
 

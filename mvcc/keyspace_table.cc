@@ -1,6 +1,7 @@
 #include "mvcc/keyspace_table.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace isolde::mvcc {
 
@@ -69,7 +70,7 @@ void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t c
   if (slot.load() == nullptr) slot.store(new Chunk{});
   auto state = std::unique_ptr<KeyspaceState>(
       new KeyspaceState{handle, commit, loaded ? commit : 0, KeyspaceState::never});
-  if (commit != 0) changes_.push_back({commit, engine::ChangeKind::create_keyspace, handle});
+  if (commit != 0) changes_.push_back({commit, engine::ChangeKind::create_keyspace, handle, {}});
   try {
     names_.insert_or_assign(std::string(name), handle);
   } catch (...) {
@@ -83,22 +84,26 @@ void KeyspaceTable::drop(KeyspaceId id, std::uint64_t commit) {
   MutexLock lock(mutex_);
   KeyspaceState* state = mutable_state(id);
   if (state == nullptr) return;
-  changes_.push_back({commit, engine::ChangeKind::drop_keyspace, state->handle});
+  changes_.push_back({commit, engine::ChangeKind::drop_keyspace, state->handle, {}});
   state->dropped.store(commit);
   const auto found = names_.find(state->handle.name());
-  if (found != names_.end() && found->second.id() == id) names_.erase(found);
+  if (found != names_.end() && found->second.id() == id) {
+    changes_.back().name = names_.extract(found);
+  }
 }
 
 void KeyspaceTable::for_each_change(std::uint64_t after, std::uint64_t until,
                                     const std::function<bool(const engine::Change&)>& visit) const {
-  std::vector<LoggedChange> changes;
+  std::vector<std::pair<engine::ChangeKind, Keyspace>> changes;
   {
     MutexLock lock(mutex_);
-    changes = changes_;
+    for (const LoggedChange& change : changes_) {
+      if (change.commit <= after || change.commit > until) continue;
+      changes.emplace_back(change.kind, change.keyspace);
+    }
   }
-  for (const LoggedChange& change : changes) {
-    if (change.commit <= after || change.commit > until) continue;
-    if (!visit({change.kind, change.keyspace.id(), change.keyspace.name(), {}})) return;
+  for (const auto& [kind, keyspace] : changes) {
+    if (!visit({kind, keyspace.id(), keyspace.name(), {}})) return;
   }
 }
 
@@ -107,17 +112,19 @@ void KeyspaceTable::forget_changes(std::uint64_t until) {
   std::erase_if(changes_, [&](const LoggedChange& change) { return change.commit <= until; });
 }
 
-void KeyspaceTable::roll_back(std::uint64_t durable) {
+void KeyspaceTable::roll_back(std::uint64_t durable) noexcept {
   MutexLock lock(mutex_);
   while (!changes_.empty() && changes_.back().commit > durable) {
-    const Keyspace keyspace = changes_.back().keyspace;
+    const Keyspace& keyspace = changes_.back().keyspace;
     KeyspaceState* state = mutable_state(keyspace.id());
     if (changes_.back().kind == engine::ChangeKind::create_keyspace) {
       state->dropped.store(0);  // whoever has the handle is told that it is not there
-      names_.erase(keyspace.name());
+      if (const auto found = names_.find(keyspace.name()); found != names_.end()) {
+        names_.erase(found);
+      }
     } else {
       state->dropped.store(KeyspaceState::never);
-      names_.insert_or_assign(keyspace.name(), keyspace);
+      if (changes_.back().name) names_.insert(std::move(changes_.back().name));
     }
     changes_.pop_back();
   }

@@ -77,15 +77,17 @@ class KeyspaceTable {
   void forget_changes(std::uint64_t until) ISOLDE_EXCLUDES(mutex_);
   // The log failed: takes back the changes of commits after `durable` (I8). Under the pipeline's
   // mutex.
-  void roll_back(std::uint64_t durable) ISOLDE_EXCLUDES(mutex_);
+  void roll_back(std::uint64_t durable) noexcept ISOLDE_EXCLUDES(mutex_);
 
  private:
   static constexpr std::uint32_t chunk_ids = 1024;
   using Chunk = std::array<std::atomic<KeyspaceState*>, chunk_ids>;
+  using Names = std::map<std::string, Keyspace, std::less<>>;
   struct LoggedChange {
     std::uint64_t commit;
     engine::ChangeKind kind;
     Keyspace keyspace;
+    Names::node_type name;  // of a drop: to be put back without memory
   };
 
   KeyspaceState* mutable_state(KeyspaceId id) const noexcept;
@@ -93,7 +95,7 @@ class KeyspaceTable {
   std::array<std::atomic<Chunk*>, max_ids / chunk_ids> chunks_{};
   std::atomic<std::uint32_t> next_id_{1};
   mutable Mutex mutex_;
-  std::map<std::string, Keyspace, std::less<>> names_ ISOLDE_GUARDED_BY(mutex_);
+  Names names_ ISOLDE_GUARDED_BY(mutex_);
   std::vector<LoggedChange> changes_ ISOLDE_GUARDED_BY(mutex_);  // not yet in the base
 };
 

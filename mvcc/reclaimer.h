@@ -39,7 +39,8 @@ class Reclaimer {
 
   // Goes over all chains once: prunes, drops, frees what earlier passes retired. Then, while old
   // versions take too much memory, gives up the oldest snapshot and prunes again.
-  void run() ISOLDE_EXCLUDES(mutex_);
+  // Without memory it stops where it is: another pass goes on.
+  void run() noexcept ISOLDE_EXCLUDES(mutex_);
   // True if a pass is likely to find something.
   bool is_worth_a_pass() const noexcept;
 
@@ -52,6 +53,8 @@ class Reclaimer {
   // may fall back to; returns them, largest first. Empty: there is nothing to do.
   std::vector<std::uint64_t> begin_checkpoint(const std::function<std::uint64_t()>& highest)
       ISOLDE_EXCLUDES(mutex_);
+  // It has failed for lack of memory.
+  void give_up_checkpoint() noexcept ISOLDE_EXCLUDES(mutex_);
   // It is over; the base is at base.at() as of base.version().
   void end_checkpoint() ISOLDE_EXCLUDES(mutex_);
   // The base has a new version that is at the same commit.

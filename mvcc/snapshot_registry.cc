@@ -44,33 +44,29 @@ bool SnapshotRegistry::try_claim(Slot& slot) noexcept {
   return slot.gate.compare_exchange_strong(gate, gate | Slot::claimed);
 }
 
-Slot& SnapshotRegistry::claim() {
-  if (last_used.registry == number_ && try_claim(*last_used.slot)) return *last_used.slot;
-  Slot& slot = claim_any();
-  last_used = {number_, &slot};
+Slot* SnapshotRegistry::claim() {
+  if (last_used.registry == number_ && try_claim(*last_used.slot)) return last_used.slot;
+  Slot* slot = claim_any();
+  if (slot != nullptr) last_used = {number_, slot};
   return slot;
 }
 
-Slot& SnapshotRegistry::claim_any() {
+// At the end of the table one more look, and no more: whoever claims says that it has failed.
+Slot* SnapshotRegistry::claim_any() {
   for (;;) {
     const std::uint32_t count = count_.load();
     for (std::uint32_t tried = 0; tried < count; ++tried) {
       Slot& slot = at(next_.fetch_add(1) % count);
-      if (try_claim(slot)) return slot;
+      if (try_claim(slot)) return &slot;
     }
     MutexLock lock(mutex_);
     if (count_.load() != count) continue;
-    const std::uint32_t chunk = count / chunk_slots;
-    if (chunk == max_chunks) {
-      lock.unlock();
-      std::this_thread::yield();  // 262,144 live transactions: the next one waits for an end
-      continue;
-    }
+    if (count + chunk_slots > most_slots_.load()) return nullptr;
     auto* slots = new Slot[chunk_slots];
     for (std::uint32_t index = 0; index < chunk_slots; ++index) {
       slots[index].index = count + index;
     }
-    chunks_[chunk].store(slots);
+    chunks_[count / chunk_slots].store(slots);
     count_.store(count + chunk_slots);
   }
 }

@@ -36,8 +36,11 @@ class SnapshotRegistry {
   explicit SnapshotRegistry(engine::Base& base);
   ~SnapshotRegistry();
 
-  // A claimed slot for a new transaction. Cheap for a thread that uses the same one again.
-  Slot& claim();
+  // A claimed slot for a new transaction; null: all are taken. Cheap for a thread that uses the
+  // same one again.
+  Slot* claim();
+  // For tests: as if the table ended after so many.
+  void limit_slots(std::uint32_t slots) noexcept { most_slots_.store(slots); }
   static void release(Slot& slot) noexcept;
 
   // Enters the slot for one operation; false: another thread is inside it.
@@ -98,7 +101,7 @@ class SnapshotRegistry {
     return chunks_[index / chunk_slots].load()[index % chunk_slots];
   }
   static bool try_claim(Slot& slot) noexcept;
-  Slot& claim_any();
+  Slot* claim_any();
   // Waits for the gate to be free of owner and reclaimer, then takes it; false past the deadline.
   static bool take(Slot& slot, std::chrono::steady_clock::time_point deadline) noexcept;
 
@@ -107,6 +110,7 @@ class SnapshotRegistry {
   std::array<std::atomic<Slot*>, max_chunks> chunks_{};
   std::atomic<std::uint32_t> count_{0};
   std::atomic<std::uint32_t> next_{0};
+  std::atomic<std::uint32_t> most_slots_{chunk_slots * max_chunks};
   Mutex mutex_;  // growth, and quiescing (which forbids it)
 };
 

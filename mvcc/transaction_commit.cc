@@ -227,13 +227,25 @@ Result<ChainPtr> TransactionCore::fresh_chain(const PreparedWrite& write) {
   return chain;
 }
 
+// It is visible: that it found no memory on the way to the disk must not sound as if nothing had
+// happened.
+Result<void> TransactionCore::persist(std::uint64_t needed) {
+  try {
+    return database_.log().persist(Timestamp{needed});
+  } catch (const std::bad_alloc&) {
+    return Error(
+        ErrorCode::commit_outcome_unknown,
+        "out of memory while the commit was made durable: it may or may not survive a crash");
+  }
+}
+
 // I6: acknowledged means durable, and so is all that was observed. Nothing is held here (W1).
 Result<Timestamp> TransactionCore::finish_commit(Timestamp commit, std::uint64_t needed) {
   const bool waits = database_.options().durability.kind != Durability::Kind::periodic ||
                      database_.log().failed();  // then it is never durable: I8
   if (waits && needed > database_.log().durable().value) {
     database_.pipeline().await_append(needed);
-    auto persisted = database_.log().persist(Timestamp{needed});
+    auto persisted = persist(needed);
     if (!persisted) database_.note_log_failure();
     if (!persisted && !is_planted(PlantedFault::acknowledged_early)) {
       const Error& error = persisted.error();

@@ -21,6 +21,11 @@ std::int64_t coarse_now_ns() noexcept {
   return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
 }
 
+// Made, or being judged.
+bool has_drop(const KeyspaceState& keyspace) noexcept {
+  return keyspace.dropped.load() != KeyspaceState::never;
+}
+
 }  // namespace
 
 void TransactionCore::start(const TransactionOptions& options) {
@@ -56,12 +61,10 @@ void TransactionCore::start(const TransactionOptions& options) {
 
 void TransactionCore::finish() noexcept {
   if (active()) static_cast<void>(rollback());
-  if (observers_ && !database_.is_observed()) {
-    observers_.reset();
-    observers_version_ = 0;
-  }
   // Last of all: it may take this core with it.
   const std::shared_ptr<SnapshotRegistry> home = std::move(slot_.home);
+  // With a home of its own the slot has outlived the database, which took the observers with it.
+  if (!home && observers_ && !database_.is_observed()) forget_observers();
   SnapshotRegistry::release(slot_);
 }
 
@@ -189,13 +192,14 @@ std::optional<Error> TransactionCore::check_keyspace(const Keyspace& keyspace) {
   }
   // Whoever has its handle knows of it.
   observed_ = std::max(observed_, keyspace_->created);
-  return check_not_dropped();
+  if (has_drop(*keyspace_)) return check_not_dropped();
+  return std::nullopt;
 }
 
 // K1. A drop that is made now has not seen this operation's snapshot, so it is as if it had been
 // made before: what the snapshot lacks besides is nothing. One that is being judged is waited for.
 std::optional<Error> TransactionCore::check_not_dropped() {
-  if (keyspace_->dropped.load() == KeyspaceState::never) return std::nullopt;
+  if (!has_drop(*keyspace_)) return std::nullopt;
   const std::uint64_t dropped = database_.pipeline().await_drop(*keyspace_);
   if (dropped == KeyspaceState::never) return std::nullopt;
   observed_ = std::max(observed_, dropped);
@@ -263,7 +267,9 @@ Result<Seen> TransactionCore::read(KeyspaceId keyspace, std::string_view key, st
   take_snapshot_after(copies);
   auto seen = read_committed(keyspace, key, hash);
   if (!seen) return seen;
-  if (auto error = check_not_dropped()) return *error;
+  if (has_drop(*keyspace_)) {
+    if (auto error = check_not_dropped()) return *error;
+  }
   if (!copies.empty()) apply_uncommitted(copies, *seen);
   if (own != nullptr) {
     scratch_ = std::to_string(add_to(seen->value, *own->delta).value_or(*own->delta));
@@ -358,14 +364,17 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
   if (auto error = check_snapshot()) return *error;
 
   if (database_.is_observed()) tell_read(keyspace, key, *seen, {mode, tracked, false, false});
-  base_read_.view_serial = seen->is_base ? slot_.view_serial : 0;
+  // Nothing is remembered while it is half assembled: a key of one read with the value of another
+  // would be a wrong base image.
+  base_read_.view_serial = 0;
+  if (seen->value) value_.assign(*seen->value);
   if (seen->is_base) {
-    base_read_.keyspace = keyspace.id();
     base_read_.key.assign(key);
+    base_read_.keyspace = keyspace.id();
     base_read_.found = seen->value.has_value();
+    base_read_.view_serial = slot_.view_serial;
   }
   if (!seen->value) return std::optional<std::string_view>{};
-  value_.assign(*seen->value);
   return std::optional<std::string_view>(value_);
 }
 
@@ -444,9 +453,13 @@ Error TransactionCore::end_with(Error error) {
   drop_private_state();
   database_.note_abort(error.code());
   if (database_.is_observed()) {
-    events_.push_back([error](Observer& observer, const EventTransaction& self) {
-      observer.on_abort(self, &error);
-    });
+    try {
+      events_.push_back([error](Observer& observer, const EventTransaction& self) {
+        observer.on_abort(self, &error);
+      });
+    } catch (const std::bad_alloc&) {
+      // It has ended all the same: that is what its owner is told.
+    }
   }
   return error;
 }

@@ -62,6 +62,11 @@ class TransactionCore {
   void start(const TransactionOptions& options);
   // The handle is gone: rolls back if still active, and gives the slot back.
   void finish() noexcept;
+  // What keeps the observers' list: before the database goes.
+  void forget_observers() noexcept {
+    observers_.reset();
+    observers_version_ = 0;
+  }
 
   Result<std::optional<std::string_view>> get(const Keyspace& keyspace, std::string_view key,
                                               ReadMode mode, const LockOptions& lock_options,
@@ -227,6 +232,7 @@ class TransactionCore {
   Result<ChainPtr> fresh_chain(const PreparedWrite& write);
   Result<std::optional<std::string_view>> base_image(const PreparedWrite& write) const;
   void index_reads(PreparedCommit& prepared) const;
+  Result<void> persist(std::uint64_t needed);
   Result<Timestamp> finish_commit(Timestamp commit, std::uint64_t needed);
   Error phrase(const Conflict& conflict);
   Error end_with(Error error);

@@ -43,6 +43,7 @@ Error not_a_sum(std::string_view keyspace, std::string_view key, std::string_vie
                 std::int64_t delta);
 Error savepoint_not_found();
 Error out_of_memory(std::string_view doing);
+Error too_many_transactions();
 Error snapshot_too_old(TransactionRef self, std::uint64_t snapshot, std::chrono::nanoseconds age,
                        std::size_t max_version_memory);
 

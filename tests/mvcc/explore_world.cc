@@ -100,9 +100,9 @@ void ExploreWorld::write_alone(const std::string& key, Value value) {
 // whoever looks at them all does so in the order of the table.
 void ExploreWorld::line_slots_up() {
   auto& registry = db_->core().registry();
-  mvcc::Slot* held = &registry.claim();
+  mvcc::Slot* held = registry.claim();
   for (;;) {
-    mvcc::Slot* next = &registry.claim();
+    mvcc::Slot* next = registry.claim();
     mvcc::SnapshotRegistry::release(*std::exchange(held, next));
     if (next->index == 0) break;
   }
