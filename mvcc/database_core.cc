@@ -321,7 +321,9 @@ Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
     return pipeline_->create_keyspace(*id, name, std::move(record).take(), std::move(reservation));
   });
   if (!created) return created.error();
-  return find_keyspace(name);
+  // Ours, even if it has been dropped again since; or another thread's, which may be gone.
+  if (const KeyspaceState* state = keyspaces_.state(*id)) return state->handle;
+  return create_keyspace(name);
 }
 
 Result<void> DatabaseCore::commit_keyspace_change(

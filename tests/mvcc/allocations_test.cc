@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mvcc/database_core.h"
+#include "tests/mvcc/explore_world.h"
 #include "tests/mvcc/failing_allocations.h"
 #include "tests/support/temp_database.h"
 
@@ -117,7 +118,8 @@ void expect_all_or_nothing(const char* what, const Work& work, const std::string
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(allocations)
+// Each failure has a database of its own.
+BOOST_FIXTURE_TEST_SUITE(allocations, TmpfsForFiles)
 
 BOOST_AUTO_TEST_CASE(a_get_without_memory_leaves_the_transaction_as_it_was) {
   expect_all_or_nothing("a get", [](World& world) {
@@ -166,11 +168,11 @@ BOOST_AUTO_TEST_CASE(a_write_without_memory_leaves_the_transaction_as_it_was) {
         world.txn->compare_and_set(world.db.keyspace(), long_key, long_value, long_value));
   });
   expect_all_or_nothing("savepoints", [](World& world) -> std::string {
-    const auto before = world.txn->savepoint();
-    if (!before) return outcome(before);
+    const auto mark = world.txn->savepoint();
+    if (!mark) return outcome(mark);
     const auto written = world.txn->put(world.db.keyspace(), long_key, "undone");
     if (!written) return outcome(written);
-    return outcome(world.txn->rollback_to(*before));
+    return outcome(world.txn->rollback_to(*mark));
   });
 }
 
