@@ -1,6 +1,8 @@
 #include "mvcc/background.h"
 
 #include <algorithm>
+#include <new>
+#include <utility>
 
 #include "mvcc/longest_wait.h"
 
@@ -105,7 +107,15 @@ void Background::checkpoint_loop() {
     }
     lock.unlock();
     const std::uint64_t before = checkpointer_.stats().count.load();
-    auto outcome = checkpointer_.run();
+    bool has_failed = true;
+    std::optional<Error> error;
+    try {
+      auto outcome = checkpointer_.run();
+      has_failed = !outcome;
+      if (!outcome) error = outcome.error();
+    } catch (const std::bad_alloc&) {
+      // Not even for saying so: it is tried again.
+    }
     checkpoint_asked_.store(false);
     // What was committed meanwhile may be as much again, and whoever asked for another was not
     // heard.
@@ -115,11 +125,13 @@ void Background::checkpoint_loop() {
     }
     wake_reclaimer();
     lock.lock();
-    checkpoint_error_.reset();
-    if (!outcome) checkpoint_error_ = outcome.error();
+    checkpoint_error_ = std::move(error);
     checkpoint_done_.notify_all();
     // Failing at once again and again would help nobody.
-    if (!outcome && !stopped_) checkpoint_wanted_.wait_for(mutex_, checkpoint_retry);
+    if (has_failed && !stopped_) {
+      if (!checkpoint_error_) checkpoint_asked_.store(true);
+      checkpoint_wanted_.wait_for(mutex_, checkpoint_retry);
+    }
   }
 }
 
@@ -136,12 +148,28 @@ void Background::reclaim_loop() {
     lock.unlock();
     reclaim_asked_.store(false);
     const auto start = Clock::now();
-    if (reclaimer_.is_worth_a_pass() || (start >= rested_at && reclaimer_.has_news())) {
+    if (reclaimer_.is_worth_a_pass() || (start >= rested_at && has_news())) {
       reclaimer_.run();
       const auto end = Clock::now();
       rested_at = end + rest_factor * (end - start);
     }
     lock.lock();
+  }
+}
+
+bool Background::has_news() noexcept {
+  try {
+    return reclaimer_.has_news();
+  } catch (const std::bad_alloc&) {
+    return false;  // to be asked again
+  }
+}
+
+bool Background::persist() noexcept {
+  try {
+    return log_.persist(log_.appended()).has_value();
+  } catch (const std::bad_alloc&) {
+    return !log_.failed();
   }
 }
 
@@ -151,7 +179,7 @@ void Background::sync_loop() {
     stopping_.wait_for(mutex_, std::min(options_.durability.interval, longest_wait));
     if (stopped_) break;
     lock.unlock();
-    const bool persisted = log_.persist(log_.appended()).has_value();
+    const bool persisted = persist();
     // No commit waits for the log here that would notice (I8).
     if (!persisted) pipeline_.fail();
     lock.lock();

@@ -42,6 +42,9 @@ class Background {
   void checkpoint_loop() ISOLDE_EXCLUDES(mutex_);
   void reclaim_loop() ISOLDE_EXCLUDES(mutex_);
   void sync_loop() ISOLDE_EXCLUDES(mutex_);
+  // As the parts, but that what finds no memory is to be tried again.
+  bool has_news() noexcept;
+  bool persist() noexcept;
   Result<void> wait_slowly() ISOLDE_EXCLUDES(mutex_);
   void ask_for_checkpoint() ISOLDE_EXCLUDES(mutex_);
 

@@ -1,10 +1,12 @@
 #include "mvcc/checkpointer.h"
 
 #include <algorithm>
+#include <new>
 #include <string>
 #include <utility>
 
 #include "engine/yield_point.h"
+#include "mvcc/transaction_errors.h"
 
 namespace isolde::mvcc {
 namespace {
@@ -19,9 +21,9 @@ constexpr int quiesce_tries = 50;
 // long.
 class VersionChanges : public engine::ChangeSource {
  public:
-  VersionChanges(VersionStore& store, const KeyspaceTable& keyspaces, SnapshotRegistry& registry,
+  VersionChanges(VersionStore& store, const KeyspaceTable& keyspaces, Slot& slot,
                  std::uint64_t from, std::uint64_t to)
-      : store_(store), keyspaces_(keyspaces), slot_(registry.claim()), from_(from), to_(to) {}
+      : store_(store), keyspaces_(keyspaces), slot_(slot), from_(from), to_(to) {}
   ~VersionChanges() override { SnapshotRegistry::release(slot_); }
 
   void for_each(const Sink& sink) override {
@@ -85,40 +87,25 @@ Checkpointer::Checkpointer(VersionStore& store, KeyspaceTable& keyspaces,
       base_(base),
       log_(log) {}
 
-// K1: not past a drop while a snapshot from before it lives.
-//
-// Why `durable` is read first, and bounds it: a drop is in the keyspace table before it is visible,
-// so
-//   Dropper       puts drop 20 into the keyspace table
-//   Checkpointer  sees drop 20, and no snapshot below 20
-//   Reader        reads visible = 19, opens a cursor on the keyspace
-//   Dropper       publishes 20, which gets durable
-//   Checkpointer  takes X = 20; the reader's next view has no keyspace
-std::uint64_t Checkpointer::highest_allowed() const {
-  const std::uint64_t durable = log_.durable().value;
-  const std::uint64_t at = base_.at().value;
-  const auto first = keyspaces_.first_drop(at);
-  if (!first || *first > durable) return durable;
-  LiveSet live;
-  registry_.collect(live);
-  // Snapshots to come are at `durable` or above. Of several drops, one may lie below the oldest
-  // snapshot, and the next above it.
-  std::uint64_t oldest = live.snapshots.empty() ? durable : live.snapshots.front();
-  if (live.pending) oldest = at;
-  const auto held = keyspaces_.first_drop(std::max(at, oldest));
-  return held ? std::min(*held - 1, durable) : durable;
-}
-
 Result<void> Checkpointer::run() {
   MutexLock lock(mutex_);
-  return run_locked();
+  try {
+    return run_locked();
+  } catch (const std::bad_alloc&) {
+    // The base is at the one commit or at the other; the next run goes on from there.
+    reclaimer_.give_up_checkpoint();
+    return out_of_memory("running a checkpoint");
+  }
 }
 
 Result<void> Checkpointer::run_locked() {
   if (log_.failed()) return log_.failure();
   const auto start = std::chrono::steady_clock::now();
-  const auto steps = reclaimer_.begin_checkpoint([&] { return highest_allowed(); });
-  if (steps.empty()) return {};
+  const auto steps = reclaimer_.begin_checkpoint([&] { return log_.durable().value; });
+  if (steps.empty()) {
+    release_what_base_has();
+    return {};
+  }
   ISOLDE_YIELD("checkpoint: registered");
   Result<void> outcome;
   std::size_t step = 0;
@@ -144,16 +131,23 @@ Result<void> Checkpointer::run_locked() {
   ISOLDE_YIELD("checkpoint: applied");
   reclaimer_.end_checkpoint();
   if (!outcome) return outcome;
-  keyspaces_.forget_changes(base_.at().value);
-  log_.release(base_.at());
+  release_what_base_has();
   stats_.count.fetch_add(1, std::memory_order_relaxed);
   stats_.last_ns.store((std::chrono::steady_clock::now() - start).count(),
                        std::memory_order_relaxed);
   return {};
 }
 
+// Also when there is nothing to do: an earlier run may have found no memory for it.
+void Checkpointer::release_what_base_has() {
+  keyspaces_.forget_changes(base_.at().value);
+  log_.release(base_.at());
+}
+
 Result<engine::ApplyOutcome> Checkpointer::apply(std::uint64_t to) {
-  VersionChanges changes(store_, keyspaces_, registry_, base_.at().value, to);
+  Slot* slot = registry_.claim();
+  if (slot == nullptr) return too_many_transactions();
+  VersionChanges changes(store_, keyspaces_, *slot, base_.at().value, to);
   return base_.apply(Timestamp{to}, changes);
 }
 

@@ -28,7 +28,8 @@ struct CheckpointStats {
 // Invariants:
 //   The base is exactly the committed state at base.at(), at any moment.
 //   L4  a checkpoint is at or below `durable`; the log may reuse its space only after it is synced.
-//   K1  a base without a dropped keyspace comes only after the last snapshot older than the drop.
+//   K1  a drop is visible only once nobody may still look at the keyspace, so that none holds a
+//       checkpoint back.
 class Checkpointer {
  public:
   Checkpointer(VersionStore& store, KeyspaceTable& keyspaces, SnapshotRegistry& registry,
@@ -52,7 +53,7 @@ class Checkpointer {
  private:
   Result<void> run_locked() ISOLDE_REQUIRES(mutex_);
   Result<engine::ApplyOutcome> apply(std::uint64_t to) ISOLDE_REQUIRES(mutex_);
-  std::uint64_t highest_allowed() const;
+  void release_what_base_has() ISOLDE_REQUIRES(mutex_);
   Result<void> quiesced(const std::function<Result<void>()>& work);
 
   VersionStore& store_;

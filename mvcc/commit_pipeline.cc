@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "engine/invariant.h"
 #include "engine/yield_point.h"
 #include "mvcc/planted_fault.h"
 
@@ -85,6 +86,8 @@ CommitPipeline::Outcome CommitPipeline::validate_outside(const PreparedCommit& p
 
 CommitPipeline::Outcome CommitPipeline::commit(PreparedCommit& prepared) {
   Outcome outcome;
+  ISOLDE_INVARIANT(prepared.slot->stay() == prepared.stay,
+                   "C1: what was looked up is of this stay");
   const bool saw_pessimists = is_planted(PlantedFault::flag_read_outside) && has_pessimists();
   ISOLDE_YIELD("commit: before critical section");
   MutexLock lock(mutex_);
@@ -145,16 +148,13 @@ void CommitPipeline::pessimist_arrives() {
 std::optional<Conflict> CommitPipeline::find_newer(KeyspaceId keyspace, std::string_view key,
                                                    std::uint64_t hash, std::uint64_t snapshot,
                                                    bool was_read) {
-  std::optional<Conflict> conflict = check_loaded(keyspace, snapshot, key);
-  if (!conflict) {
-    const Chain* chain = store_.find(keyspace, key, hash);
-    if (chain == nullptr) return std::nullopt;
-    const Version& newest = *chain->newest.load();
-    if (newest.commit <= snapshot) return std::nullopt;
-    conflict = newer_version(keyspace, key, newest, snapshot, was_read);
-  }
+  const Chain* chain = store_.find(keyspace, key, hash);
+  if (chain == nullptr) return std::nullopt;
+  const Version& newest = *chain->newest.load();
+  if (newest.commit <= snapshot) return std::nullopt;
+  Conflict conflict = newer_version(keyspace, key, newest, snapshot, was_read);
   MutexLock lock(mutex_);
-  name_culprit(*conflict);
+  name_culprit(conflict);
   return conflict;
 }
 
@@ -199,10 +199,12 @@ std::optional<Conflict> CommitPipeline::validate_writes(const PreparedCommit& pr
       conflict.keyspace = write.keyspace;
       return conflict;
     }
-    if (first_committer_wins && write.chain != nullptr) {
-      if (is_changed(*write.chain, *prepared.snapshot)) {
-        return newer_version(write.keyspace, write.key, *write.chain->newest.load(),
-                             *prepared.snapshot, false);
+    if (first_committer_wins) {
+      // A fresh one as well: its base image may be what a bulk load brought.
+      const Chain& chain = write.chain != nullptr ? *write.chain : *write.fresh;
+      if (is_changed(chain, *prepared.snapshot)) {
+        return newer_version(write.keyspace, write.key, *chain.newest.load(), *prepared.snapshot,
+                             false);
       }
     }
     if (auto conflict = check_condition(write)) return conflict;
@@ -372,18 +374,38 @@ CommitPipeline::Outcome CommitPipeline::create_keyspace(KeyspaceId id, std::stri
   return outcome;
 }
 
-CommitPipeline::Outcome CommitPipeline::drop_keyspace(KeyspaceId id, std::string entry,
-                                                      engine::LogReservation reservation) {
+CommitPipeline::Outcome CommitPipeline::drop_keyspace(KeyspaceId id,
+                                                      const std::function<bool()>& is_held,
+                                                      std::string& entry,
+                                                      engine::LogReservation& reservation) {
   Outcome outcome;
+  ISOLDE_YIELD("drop: before critical section");
   MutexLock lock(mutex_);
   const KeyspaceState* state = keyspaces_.state(id);
   if (failed_ || log_.failed() || state->dropped.load() != KeyspaceState::never) {
     outcome.kind = Outcome::Kind::refused;
     return outcome;
   }
+  keyspaces_.announce_drop(id);
+  ISOLDE_YIELD("drop: announced");
   outcome.commit = visible() + 1;
-  keyspaces_.drop(id, outcome.commit);
+  try {
+    if (is_held()) {
+      outcome.kind = Outcome::Kind::held;
+    } else {
+      ISOLDE_YIELD("drop: nobody looks");
+      keyspaces_.drop(id, outcome.commit);
+    }
+  } catch (...) {
+    keyspaces_.withdraw_drop(id);
+    throw;
+  }
+  if (outcome.kind == Outcome::Kind::held) {
+    keyspaces_.withdraw_drop(id);
+    return outcome;
+  }
   visible_.store(outcome.commit);
+  ISOLDE_YIELD("drop: visible");
   log_.append(Timestamp{outcome.commit}, std::move(entry), std::move(reservation));
   return outcome;
 }

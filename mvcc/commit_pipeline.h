@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,8 +56,15 @@ struct PreparedWrite {
 };
 
 // A commit that is ready for the critical section: nothing in there allocates or fails.
+//
+// Invariant (C1): what it has looked up (chains, fresh chains with their base images, the commit as
+// of which its reads hold) was found under the view that the slot has held ever since. It is good
+// for one stay in the slot; after a pause a new one is made.
 struct PreparedCommit {
-  Slot* slot = nullptr;
+  explicit PreparedCommit(Slot& in) noexcept : slot(&in), stay(in.stay()) {}
+
+  Slot* slot;
+  std::uint64_t stay;
   Isolation isolation = Isolation::repeatable_read;
   std::optional<std::uint64_t> snapshot;      // repeatable read and above
   const ReadSet* reads = nullptr;             // what must be unchanged; null or empty: nothing
@@ -85,7 +93,7 @@ class CommitPipeline {
   std::uint64_t visible() const noexcept { return visible_.load(); }
 
   struct Outcome {
-    enum class Kind : std::uint8_t { committed, refused, prepare_again, lock_first };
+    enum class Kind : std::uint8_t { committed, refused, prepare_again, lock_first, held };
     Kind kind = Kind::committed;
     std::uint64_t commit = 0;  // the culprit's; 0: not known
     std::optional<Conflict> conflict;
@@ -118,8 +126,21 @@ class CommitPipeline {
   Outcome create_keyspace(KeyspaceId id, std::string_view name, std::string entry,
                           engine::LogReservation reservation, bool loaded = false)
       ISOLDE_EXCLUDES(mutex_);
-  Outcome drop_keyspace(KeyspaceId id, std::string entry, engine::LogReservation reservation)
-      ISOLDE_EXCLUDES(mutex_);
+  // `is_held`: whether somebody may still look at it; asked in the critical section, after the drop
+  // was announced to those who look from then on. Then `held`, and nothing has changed.
+  //   Dropper  asks who has a snapshot: none
+  //   Reader   takes its snapshot at 19, gets a value
+  //   Dropper  drops at 20: the reader's next get finds no keyspace
+  // Announced first, the drop is either seen by the reader's look at the keyspace, which comes
+  // after its snapshot is registered, or sees that snapshot.
+  Outcome drop_keyspace(KeyspaceId id, const std::function<bool()>& is_held, std::string& entry,
+                        engine::LogReservation& reservation) ISOLDE_EXCLUDES(mutex_);
+
+  // The commit that dropped the keyspace, once no drop of it is being judged; KeyspaceState::never.
+  std::uint64_t await_drop(const KeyspaceState& keyspace) noexcept ISOLDE_EXCLUDES(mutex_) {
+    if (keyspace.dropped.load() == KeyspaceState::undecided) MutexLock barrier(mutex_);
+    return keyspace.dropped.load();
+  }
 
   // Returns once commit `at`, which the caller has read, is in the log's buffer. It is published
   // before it is appended, both under the mutex:

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "mvcc/longest_wait.h"
@@ -134,8 +136,8 @@ Result<void> DatabaseCore::open_parts() {
   limits.victim = options_.deadlock_victim;
   locks_ = std::make_unique<LockTable>(wait_teller_, limits);
   pipeline_ = std::make_unique<CommitPipeline>(store_, keyspaces_, *log_, at);
-  reclaimer_ = std::make_unique<Reclaimer>(store_, keyspaces_, *registry_, *pipeline_, *log_,
-                                           *base_, options_.max_version_memory);
+  reclaimer_ = std::make_unique<Reclaimer>(store_, *registry_, *pipeline_, *log_, *base_,
+                                           options_.max_version_memory);
   checkpointer_ =
       std::make_unique<Checkpointer>(store_, keyspaces_, *registry_, *reclaimer_, *base_, *log_);
   background_ =
@@ -216,6 +218,7 @@ void DatabaseCore::leave_slots_to_handles() noexcept {
   registry_->for_each([&](Slot& slot) {
     slot.cursor.close();
     slot.view.close();
+    if (slot.core) slot.core->forget_observers();
     if ((slot.gate.load() & Slot::claimed) == 0 || !slot.core || slot.core->active()) return;
     slot.core->id();  // while there is someone to ask
     slot.home = registry_;
@@ -264,13 +267,27 @@ Error DatabaseCore::inherited() const {
 Result<TransactionCore*> DatabaseCore::begin(const TransactionOptions& options) {
   if (options.lock_timeout && options.lock_timeout->count() < 0) return bad_lock_timeout();
   if (is_inherited()) return inherited();
-  Slot& slot = registry_->claim();
-  if (!slot.core) {
-    slot.core = std::make_unique<TransactionCore>(*this, slot);
-    slot.published_core.store(slot.core.get());
+  Slot* slot = registry_->claim();
+  if (slot == nullptr) return too_many_transactions();
+  // A slot that no handle gives back would be lost for ever.
+  struct GiveBack {
+    Slot* slot;
+    ~GiveBack() {
+      if (slot == nullptr) return;
+      if (slot->core && slot->core->active()) {
+        slot->core->finish();
+      } else {
+        SnapshotRegistry::release(*slot);
+      }
+    }
+  } give_back{slot};
+  if (!slot->core) {
+    slot->core = std::make_unique<TransactionCore>(*this, *slot);
+    slot->published_core.store(slot->core.get());
   }
-  slot.core->start(options);
-  return slot.core.get();
+  slot->core->start(options);
+  give_back.slot = nullptr;
+  return slot->core.get();
 }
 
 Result<Keyspace> DatabaseCore::find_keyspace(std::string_view name) const {
@@ -307,7 +324,9 @@ Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
     return pipeline_->create_keyspace(*id, name, std::move(record).take(), std::move(reservation));
   });
   if (!created) return created.error();
-  return find_keyspace(name);
+  // Ours, even if it has been dropped again since; or another thread's, which may be gone.
+  if (const KeyspaceState* state = keyspaces_.state(*id)) return state->handle;
+  return create_keyspace(name);
 }
 
 Result<void> DatabaseCore::commit_keyspace_change(
@@ -334,43 +353,100 @@ Result<void> DatabaseCore::persist_keyspace_change(std::uint64_t commit) {
   return persisted;
 }
 
+// A drop holds nothing while it waits for those who may still look: it asks, and asks again later,
+// so that no waits-for graph needs to know of it, and its wait has an end whatever they do (K1).
 Result<void> DatabaseCore::drop_keyspace(std::string_view name,
                                          std::chrono::milliseconds patience) {
   if (is_inherited()) return inherited();
   if (options_.read_only) return read_only_refused(true);
+  constexpr std::chrono::milliseconds between_looks{1};
   const auto deadline =
       std::chrono::steady_clock::now() + std::clamp(patience, -longest_wait, longest_wait);
   const auto found = keyspaces_.find(name);
   if (!found) return keyspace_not_found(name);
-  // Snapshots that began before now still see the keyspace. (Those that begin between this look and
-  // the drop hold back the checkpoint that removes it: Checkpointer::highest_allowed.)
-  const std::uint64_t now = pipeline_->visible();
-  for (;;) {
-    const auto oldest = registry_->oldest();
-    if (oldest.slot == nullptr || oldest.snapshot >= now) break;
-    if (std::chrono::steady_clock::now() >= deadline) return keyspace_busy(name, oldest);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
   if (auto room = wait_for_room(); !room) return room;
   engine::CommitRecord record;
   record.drop_keyspace(found->id(), name);
-  return commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
-    return pipeline_->drop_keyspace(found->id(), std::move(record).take(), std::move(reservation));
-  });
+  auto reservation = log_->reserve(record.size());
+  if (!reservation) return reservation.error();
+  std::string entry = std::move(record).take();
+  for (;;) {
+    std::optional<Error> busy;
+    const auto outcome = try_drop(*found, entry, *reservation, busy);
+    if (outcome.kind == CommitPipeline::Outcome::Kind::refused && log_->failed()) {
+      return log_->failure();
+    }
+    if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
+      // Someone else has done the same: as good as done by us, once it is as durable.
+      return persist_keyspace_change(pipeline_->visible());
+    }
+    if (!busy) return persist_keyspace_change(outcome.commit);
+    if (std::chrono::steady_clock::now() >= deadline) return *busy;
+    std::this_thread::sleep_for(between_looks);
+  }
 }
 
-Error DatabaseCore::keyspace_busy(std::string_view name,
-                                  const SnapshotRegistry::Oldest& oldest) const {
+// Under an exclusive lock on the whole keyspace, which no holder of a lock in it lets it have; only
+// for as long as that takes. `busy`: who stands in the way.
+CommitPipeline::Outcome DatabaseCore::try_drop(const Keyspace& keyspace, std::string& entry,
+                                               engine::LogReservation& reservation,
+                                               std::optional<Error>& busy) {
+  constexpr int looks_while_pending = 1000;
+  const std::string label = "drop of " + isolde::quoted(keyspace.name());
+  LockOwner owner;
+  owner.id = next_transaction_id();
+  owner.label = label;
+  owner.locking = Locking::pessimistic;
+  owner.begun = next_begun(Locking::pessimistic);
+  const KeyRange everything;
+  LockAsk ask;
+  ask.keyspace = keyspace.id();
+  ask.range = &everything;
+  struct Release {
+    LockTable& locks;
+    LockOwner& owner;
+    ~Release() { locks.release_all(owner); }
+  } const release{*locks_, owner};
+  auto answer = locks_->request(owner, ask, false);
+  locks_->settle(answer.aftermath);
+  CommitPipeline::Outcome outcome;
+  outcome.kind = CommitPipeline::Outcome::Kind::held;
+  if (answer.kind != LockTable::Answer::Kind::granted) {
+    busy = keyspace_busy(keyspace.name(),
+                         answer.waits_for.empty() ? TransactionRef() : answer.waits_for[0].holder,
+                         std::nullopt);
+    return outcome;
+  }
+  std::optional<SnapshotRegistry::DropHolder> holder;
+  for (int look = 0; look < looks_while_pending; ++look) {
+    outcome = pipeline_->drop_keyspace(
+        keyspace.id(),
+        [&] {
+          holder = registry_->drop_holder();
+          return holder.has_value();
+        },
+        entry, reservation);
+    if (outcome.kind != CommitPipeline::Outcome::Kind::held) return outcome;
+    if (!holder->is_pending) break;
+    SnapshotRegistry::wait_for_gate();
+  }
+  TransactionRef who;
+  if (const TransactionCore* core = holder->slot->published_core.load()) who = core->reference();
+  busy = keyspace_busy(keyspace.name(), who, holder->snapshot);
+  return outcome;
+}
+
+Error DatabaseCore::keyspace_busy(std::string_view name, const TransactionRef& holder,
+                                  std::optional<std::uint64_t> snapshot) {
   Evidence evidence;
   evidence.keyspace = name;
-  evidence.snapshot = Timestamp{oldest.snapshot};
-  TransactionRef owner;
-  if (oldest.slot->core) owner = oldest.slot->core->reference();
-  evidence.culprit = owner;
+  if (snapshot) evidence.snapshot = Timestamp{*snapshot};
+  evidence.culprit = holder;
   return {ErrorCode::keyspace_busy,
           "keyspace " + isolde::quoted(name) + " cannot be dropped yet: " +
-              (owner.label.empty() ? std::string("a transaction") : isolde::quoted(owner.label)) +
-              " still reads at snapshot " + std::to_string(oldest.snapshot) +
+              (holder.label.empty() ? std::string("a transaction") : isolde::quoted(holder.label)) +
+              (snapshot ? " still reads at snapshot " + std::to_string(*snapshot)
+                        : std::string(" holds locks")) +
               "; end it, or wait longer",
           std::move(evidence)};
 }
@@ -403,20 +479,34 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
   };
   return checkpointer_->exclusive([&]() -> Result<std::uint64_t> {
     auto loaded = base_->load(*id, name, pairs, [&] { return checkpointer_->grow_map(); });
-    reclaimer_->note_base_version();
-    if (!loaded) return loaded;
-    // Without waiting for room: the checkpoint that would make some waits for us (W1).
-    engine::CommitRecord record;
-    record.create_keyspace(*id, name);
-    auto created = commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
-      return pipeline_->create_keyspace(*id, name, std::move(record).take(), std::move(reservation),
-                                        true);
-    });
-    const auto found = keyspaces_.find(name);
-    if (created && found && found->id() == *id) return loaded;
-    if (!log_->failed()) static_cast<void>(base_->discard_load(*id));
-    reclaimer_->note_base_version();
-    return created ? exists() : created.error();
+    if (!loaded) {
+      reclaimer_->note_base_version();
+      return loaded;
+    }
+    const auto discard = [&] {
+      if (!log_->failed()) static_cast<void>(base_->discard_load(*id));
+      reclaimer_->note_base_version();
+    };
+    const auto is_there = [&] {
+      const auto found = keyspaces_.find(name);
+      return found && found->id() == *id;
+    };
+    try {
+      reclaimer_->note_base_version();
+      // Without waiting for room: the checkpoint that would make some waits for us (W1).
+      engine::CommitRecord record;
+      record.create_keyspace(*id, name);
+      auto created = commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
+        return pipeline_->create_keyspace(*id, name, std::move(record).take(),
+                                          std::move(reservation), true);
+      });
+      if (created && is_there()) return loaded;
+      discard();
+      return created ? exists() : created.error();
+    } catch (const std::bad_alloc&) {
+      if (!is_there()) discard();
+      throw;
+    }
   });
 }
 

@@ -139,7 +139,10 @@ class DatabaseCore {
   void leave_slots_to_handles() noexcept;
   Result<void> settle_base();
   Result<void> persist_keyspace_change(std::uint64_t commit);
-  Error keyspace_busy(std::string_view name, const SnapshotRegistry::Oldest& oldest) const;
+  CommitPipeline::Outcome try_drop(const Keyspace& keyspace, std::string& entry,
+                                   engine::LogReservation& reservation, std::optional<Error>& busy);
+  static Error keyspace_busy(std::string_view name, const TransactionRef& holder,
+                             std::optional<std::uint64_t> snapshot);
 
   const std::filesystem::path directory_;
   const Options options_;

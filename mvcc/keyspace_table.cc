@@ -1,6 +1,7 @@
 #include "mvcc/keyspace_table.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace isolde::mvcc {
 
@@ -57,6 +58,7 @@ void KeyspaceTable::skip_ids_below(KeyspaceId id) noexcept {
   }
 }
 
+// First all memory that it needs: after a failure nothing has changed.
 void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t commit,
                            bool loaded) {
   skip_ids_below(KeyspaceId{id.value + 1});
@@ -66,35 +68,42 @@ void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t c
   const Keyspace handle(id, name);
   auto& slot = chunks_[id.value / chunk_ids];
   if (slot.load() == nullptr) slot.store(new Chunk{});
-  auto* state = new KeyspaceState{handle, commit, loaded ? commit : 0, {}};
-  state->dropped.store(KeyspaceState::never);
-  (*slot.load())[id.value % chunk_ids].store(state);
-  names_.insert_or_assign(std::string(name), handle);
-  if (commit != 0) {
-    changes_.push_back({commit, engine::ChangeKind::create_keyspace, handle});
+  auto state = std::unique_ptr<KeyspaceState>(
+      new KeyspaceState{handle, commit, loaded ? commit : 0, KeyspaceState::never});
+  if (commit != 0) changes_.push_back({commit, engine::ChangeKind::create_keyspace, handle, {}});
+  try {
+    names_.insert_or_assign(std::string(name), handle);
+  } catch (...) {
+    if (commit != 0) changes_.pop_back();
+    throw;
   }
+  (*slot.load())[id.value % chunk_ids].store(state.release());
 }
 
 void KeyspaceTable::drop(KeyspaceId id, std::uint64_t commit) {
   MutexLock lock(mutex_);
   KeyspaceState* state = mutable_state(id);
   if (state == nullptr) return;
+  changes_.push_back({commit, engine::ChangeKind::drop_keyspace, state->handle, {}});
   state->dropped.store(commit);
   const auto found = names_.find(state->handle.name());
-  if (found != names_.end() && found->second.id() == id) names_.erase(found);
-  changes_.push_back({commit, engine::ChangeKind::drop_keyspace, state->handle});
+  if (found != names_.end() && found->second.id() == id) {
+    changes_.back().name = names_.extract(found);
+  }
 }
 
 void KeyspaceTable::for_each_change(std::uint64_t after, std::uint64_t until,
                                     const std::function<bool(const engine::Change&)>& visit) const {
-  std::vector<LoggedChange> changes;
+  std::vector<std::pair<engine::ChangeKind, Keyspace>> changes;
   {
     MutexLock lock(mutex_);
-    changes = changes_;
+    for (const LoggedChange& change : changes_) {
+      if (change.commit <= after || change.commit > until) continue;
+      changes.emplace_back(change.kind, change.keyspace);
+    }
   }
-  for (const LoggedChange& change : changes) {
-    if (change.commit <= after || change.commit > until) continue;
-    if (!visit({change.kind, change.keyspace.id(), change.keyspace.name(), {}})) return;
+  for (const auto& [kind, keyspace] : changes) {
+    if (!visit({kind, keyspace.id(), keyspace.name(), {}})) return;
   }
 }
 
@@ -103,40 +112,22 @@ void KeyspaceTable::forget_changes(std::uint64_t until) {
   std::erase_if(changes_, [&](const LoggedChange& change) { return change.commit <= until; });
 }
 
-void KeyspaceTable::roll_back(std::uint64_t durable) {
+void KeyspaceTable::roll_back(std::uint64_t durable) noexcept {
   MutexLock lock(mutex_);
   while (!changes_.empty() && changes_.back().commit > durable) {
-    const Keyspace keyspace = changes_.back().keyspace;
+    const Keyspace& keyspace = changes_.back().keyspace;
     KeyspaceState* state = mutable_state(keyspace.id());
     if (changes_.back().kind == engine::ChangeKind::create_keyspace) {
       state->dropped.store(0);  // whoever has the handle is told that it is not there
-      names_.erase(keyspace.name());
+      if (const auto found = names_.find(keyspace.name()); found != names_.end()) {
+        names_.erase(found);
+      }
     } else {
       state->dropped.store(KeyspaceState::never);
-      names_.insert_or_assign(keyspace.name(), keyspace);
+      if (changes_.back().name) names_.insert(std::move(changes_.back().name));
     }
     changes_.pop_back();
   }
-}
-
-void KeyspaceTable::for_each_drop(std::uint64_t after,
-                                  const std::function<void(std::uint64_t)>& visit) const {
-  MutexLock lock(mutex_);
-  for (const LoggedChange& change : changes_) {
-    if (change.kind == engine::ChangeKind::drop_keyspace && change.commit > after) {
-      visit(change.commit);
-    }
-  }
-}
-
-std::optional<std::uint64_t> KeyspaceTable::first_drop(std::uint64_t after) const {
-  MutexLock lock(mutex_);
-  for (const LoggedChange& change : changes_) {
-    if (change.kind == engine::ChangeKind::drop_keyspace && change.commit > after) {
-      return change.commit;
-    }
-  }
-  return std::nullopt;
 }
 
 }  // namespace isolde::mvcc

@@ -21,15 +21,16 @@ namespace isolde::mvcc {
 
 struct KeyspaceState {
   static constexpr std::uint64_t never = ~std::uint64_t{0};
+  // Inside the critical section of a drop: those who look next wait for its outcome.
+  static constexpr std::uint64_t undecided = never - 1;
 
   Keyspace handle;
   std::uint64_t created = 0;  // commit that created it; 0: it was in the base at open
   std::uint64_t loaded = 0;   // the same if that brought a bulk load; else 0
   std::atomic<std::uint64_t> dropped{never};  // commit that dropped it
 
-  bool exists_at(std::uint64_t snapshot) const noexcept {
-    return created <= snapshot && snapshot < dropped.load();
-  }
+  // The commit of what the base has and no commit record tells of.
+  std::uint64_t image_commit(bool found) const noexcept { return found ? loaded : 0; }
   // True if what the base has is newer than the snapshot, though no chain says so: a load goes past
   // the chains, and views of the base are renewed under a snapshot (I4, I5).
   bool is_loaded_after(std::uint64_t snapshot) const noexcept { return loaded > snapshot; }
@@ -59,6 +60,13 @@ class KeyspaceTable {
   // `loaded`: it comes with what a bulk load put straight into the base.
   void create(KeyspaceId id, std::string_view name, std::uint64_t commit, bool loaded = false)
       ISOLDE_EXCLUDES(mutex_);
+  // A drop in the critical section is announced, then judged (K1), then made or withdrawn.
+  void announce_drop(KeyspaceId id) noexcept {
+    mutable_state(id)->dropped.store(KeyspaceState::undecided);
+  }
+  void withdraw_drop(KeyspaceId id) noexcept {
+    mutable_state(id)->dropped.store(KeyspaceState::never);
+  }
   void drop(KeyspaceId id, std::uint64_t commit) ISOLDE_EXCLUDES(mutex_);
 
   // The changes of commits in (after, until], in commit order: what a checkpoint writes first.
@@ -69,20 +77,17 @@ class KeyspaceTable {
   void forget_changes(std::uint64_t until) ISOLDE_EXCLUDES(mutex_);
   // The log failed: takes back the changes of commits after `durable` (I8). Under the pipeline's
   // mutex.
-  void roll_back(std::uint64_t durable) ISOLDE_EXCLUDES(mutex_);
-  // The commits of drops that are not in the base, which is at `after`.
-  void for_each_drop(std::uint64_t after, const std::function<void(std::uint64_t)>& visit) const
-      ISOLDE_EXCLUDES(mutex_);
-  // The oldest drop after `after`, if any: older snapshots must end before a base without it.
-  std::optional<std::uint64_t> first_drop(std::uint64_t after) const ISOLDE_EXCLUDES(mutex_);
+  void roll_back(std::uint64_t durable) noexcept ISOLDE_EXCLUDES(mutex_);
 
  private:
   static constexpr std::uint32_t chunk_ids = 1024;
   using Chunk = std::array<std::atomic<KeyspaceState*>, chunk_ids>;
+  using Names = std::map<std::string, Keyspace, std::less<>>;
   struct LoggedChange {
     std::uint64_t commit;
     engine::ChangeKind kind;
     Keyspace keyspace;
+    Names::node_type name;  // of a drop: to be put back without memory
   };
 
   KeyspaceState* mutable_state(KeyspaceId id) const noexcept;
@@ -90,7 +95,7 @@ class KeyspaceTable {
   std::array<std::atomic<Chunk*>, max_ids / chunk_ids> chunks_{};
   std::atomic<std::uint32_t> next_id_{1};
   mutable Mutex mutex_;
-  std::map<std::string, Keyspace, std::less<>> names_ ISOLDE_GUARDED_BY(mutex_);
+  Names names_ ISOLDE_GUARDED_BY(mutex_);
   std::vector<LoggedChange> changes_ ISOLDE_GUARDED_BY(mutex_);  // not yet in the base
 };
 

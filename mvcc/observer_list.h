@@ -1,6 +1,8 @@
 // How a transaction reaches its observers.
 #pragma once
 
+#include <new>
+
 #include "mvcc/database_core.h"
 #include "mvcc/transaction_core.h"
 
@@ -14,7 +16,13 @@ void TransactionCore::tell(Told&& told) {
     observers_version_ = version;
   }
   if (!observers_) return;
-  for (const auto& observer : *observers_) told(*observer);
+  for (const auto& observer : *observers_) {
+    // One that finds no memory has missed something; the transaction goes on.
+    try {
+      told(*observer);
+    } catch (const std::bad_alloc&) {
+    }
+  }
 }
 
 }  // namespace isolde::mvcc

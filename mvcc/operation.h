@@ -22,12 +22,24 @@ class Operation {
   std::optional<Error> error() const;
   // The same for what may be done whether or not somebody wants the transaction to end.
   std::optional<Error> error_but_for_doom() const;
-  // Lets the slot go for a wait, and takes it again.
-  void suspend() noexcept;
-  void resume() noexcept;
+  // Lets the slot go for a wait, and takes it again at the end of its scope. The transaction stays
+  // this thread's: others are told that it is in use. What was looked up before is worth nothing
+  // afterwards: the view may be another, and below repeatable read no snapshot is held meanwhile.
+  class Pause {
+   public:
+    explicit Pause(Operation& operation) noexcept : operation_(operation) { operation_.suspend(); }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+    ~Pause() { operation_.resume(); }
+
+   private:
+    Operation& operation_;
+  };
 
  private:
   static bool enter(TransactionCore& transaction) noexcept;
+  void suspend() noexcept;
+  void resume() noexcept;
   TransactionCore& transaction_;
   bool entered_;
 };

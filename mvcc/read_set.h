@@ -45,13 +45,15 @@ class ReadSet {
         key_of(keys_.back()) == key && keys_.back().keyspace == keyspace) {
       return;
     }
-    keys_.push_back(
-        {hash, snapshot, keyspace, bytes_.size(), static_cast<std::uint32_t>(key.size())});
+    // First the bytes: those of a key that is not noted are in nobody's way.
+    const std::size_t offset = bytes_.size();
     bytes_.append(key);
+    keys_.push_back({hash, snapshot, keyspace, offset, static_cast<std::uint32_t>(key.size())});
   }
   void add_range(RangeRead range) {
-    range_bytes_ += range.lower.size() + (range.upper ? range.upper->size() : 0);
+    const std::size_t bytes = range.lower.size() + (range.upper ? range.upper->size() : 0);
     ranges_.push_back(std::move(range));
+    range_bytes_ += bytes;
   }
   void clear() noexcept {
     keys_.clear();

@@ -26,6 +26,13 @@ bool is_under_test() noexcept {
 #endif
 }
 
+// Room for so many more, grown as if they were put in one by one.
+template <typename T>
+void make_room(std::vector<T>& vector, std::size_t more) {
+  if (vector.capacity() - vector.size() >= more) return;
+  vector.reserve(std::max(vector.size() + more, 2 * vector.capacity()));
+}
+
 // True if a live snapshot sees the version: s with version <= s < the next newer one.
 bool is_seen(const LiveSet& live, std::uint64_t commit, std::uint64_t next_newer) {
   const auto first = std::lower_bound(live.snapshots.begin(), live.snapshots.end(), commit);
@@ -34,11 +41,9 @@ bool is_seen(const LiveSet& live, std::uint64_t commit, std::uint64_t next_newer
 
 }  // namespace
 
-Reclaimer::Reclaimer(VersionStore& store, const KeyspaceTable& keyspaces,
-                     SnapshotRegistry& registry, CommitPipeline& pipeline, engine::CommitLog& log,
-                     engine::Base& base, std::size_t max_version_memory)
+Reclaimer::Reclaimer(VersionStore& store, SnapshotRegistry& registry, CommitPipeline& pipeline,
+                     engine::CommitLog& log, engine::Base& base, std::size_t max_version_memory)
     : store_(store),
-      keyspaces_(keyspaces),
       registry_(registry),
       pipeline_(pipeline),
       log_(log),
@@ -100,11 +105,15 @@ bool Reclaimer::has_news() {
   return true;
 }
 
-void Reclaimer::run() {
-  pass();
-  ISOLDE_YIELD("reclaim: pass done");
-  // A pass that had to stop for a pending slot says nothing about what the oldest snapshot pins.
-  while (!pass_wanted_.load(std::memory_order_relaxed) && enforce_memory_limit()) pass();
+void Reclaimer::run() noexcept {
+  try {
+    pass();
+    ISOLDE_YIELD("reclaim: pass done");
+    // A pass that had to stop for a pending slot says nothing about what the oldest snapshot pins.
+    while (!pass_wanted_.load(std::memory_order_relaxed) && enforce_memory_limit()) pass();
+  } catch (const std::bad_alloc&) {
+    pass_wanted_.store(true, std::memory_order_relaxed);
+  }
 }
 
 // Only a snapshot below what is durable pins anything that could go.
@@ -148,10 +157,6 @@ bool Reclaimer::collect(LiveSet& live, std::uint64_t& durable) {
     };
     if (!is_planted(PlantedFault::visible_after_slots)) read_visible();
     live.snapshots.insert(live.snapshots.end(), steps_.begin(), steps_.end());
-    // A checkpoint may have to stop before a drop, however long ago that was. (Read after
-    // `durable`: a drop that is in the keyspace table later is above it.)
-    keyspaces_.for_each_drop(base_.at().value,
-                             [&](std::uint64_t commit) { live.snapshots.push_back(commit - 1); });
     registry_.collect(live);
     if (is_planted(PlantedFault::visible_after_slots)) {
       ISOLDE_YIELD("reclaim: slots seen");
@@ -216,6 +221,8 @@ void Reclaimer::prune(Chain& chain, const LiveSet& live, std::uint64_t durable) 
       kept = version;
       continue;
     }
+    // First the place to note it: what is unlinked and not noted is never freed.
+    make_room(open_.versions, 1);
     ISOLDE_YIELD("reclaim: before unlink");
     // The unlinked version keeps its own link: a reader who stands on it goes on (R5).
     kept->older.store(version->older.load());
@@ -228,6 +235,7 @@ void Reclaimer::drop(const std::vector<Candidate>& candidates) {
   ISOLDE_YIELD("reclaim: before drop");
   std::vector<Chain*> dropped;
   dropped.reserve(candidates.size());
+  make_room(open_.chains, candidates.size());
   for (const Candidate& candidate : candidates) store_.expect_unlink(*candidate.chain);
   {
     MutexLock lock(pipeline_.mutex());
@@ -256,7 +264,8 @@ void Reclaimer::seal_retired() {
   ISOLDE_YIELD("reclaim: before seal");
   open_.busy = registry_.busy_slots();
   if (is_planted(PlantedFault::freed_at_once)) spoil(open_);
-  retired_.push_back(std::exchange(open_, {}));
+  retired_.emplace_back();
+  retired_.back() = std::exchange(open_, {});
 }
 
 void Reclaimer::free_retired() {
@@ -272,11 +281,18 @@ std::vector<std::uint64_t> Reclaimer::begin_checkpoint(
     const std::function<std::uint64_t()>& highest) {
   MutexLock lock(mutex_);
   const std::uint64_t from = base_.at().value;
+  steps_.reserve(64);  // at most as many as a timestamp has bits
   for (std::uint64_t to = highest(); to > from; to = from + (to - from) / 2) {
     steps_.push_back(to);
   }
   if (is_planted(PlantedFault::step_not_registered)) return std::exchange(steps_, {});
   return steps_;
+}
+
+void Reclaimer::give_up_checkpoint() noexcept {
+  MutexLock lock(mutex_);
+  steps_.clear();
+  pass_wanted_.store(true, std::memory_order_relaxed);
 }
 
 void Reclaimer::note_base_version() {

@@ -12,7 +12,6 @@
 #include "engine/log/commit_log.h"
 #include "engine/mutex.h"
 #include "mvcc/commit_pipeline.h"
-#include "mvcc/keyspace_table.h"
 #include "mvcc/snapshot_registry.h"
 #include "mvcc/version_store.h"
 
@@ -34,14 +33,14 @@ namespace isolde::mvcc {
 //   Reclaimer  reads visible = 15, keeps nothing older than 15, and drops what the reader sees
 class Reclaimer {
  public:
-  Reclaimer(VersionStore& store, const KeyspaceTable& keyspaces, SnapshotRegistry& registry,
-            CommitPipeline& pipeline, engine::CommitLog& log, engine::Base& base,
-            std::size_t max_version_memory);
+  Reclaimer(VersionStore& store, SnapshotRegistry& registry, CommitPipeline& pipeline,
+            engine::CommitLog& log, engine::Base& base, std::size_t max_version_memory);
   ~Reclaimer();
 
   // Goes over all chains once: prunes, drops, frees what earlier passes retired. Then, while old
   // versions take too much memory, gives up the oldest snapshot and prunes again.
-  void run() ISOLDE_EXCLUDES(mutex_);
+  // Without memory it stops where it is: another pass goes on.
+  void run() noexcept ISOLDE_EXCLUDES(mutex_);
   // True if a pass is likely to find something.
   bool is_worth_a_pass() const noexcept;
 
@@ -50,10 +49,12 @@ class Reclaimer {
   bool has_news() ISOLDE_EXCLUDES(mutex_);
 
   // A checkpoint is about to run at `highest()`, which is called while nothing can be pruned, and
-  // is what is durable then or the commit before a drop: registers it and the smaller steps that it
+  // is what is durable then: registers it and the smaller steps that it
   // may fall back to; returns them, largest first. Empty: there is nothing to do.
   std::vector<std::uint64_t> begin_checkpoint(const std::function<std::uint64_t()>& highest)
       ISOLDE_EXCLUDES(mutex_);
+  // It has failed for lack of memory.
+  void give_up_checkpoint() noexcept ISOLDE_EXCLUDES(mutex_);
   // It is over; the base is at base.at() as of base.version().
   void end_checkpoint() ISOLDE_EXCLUDES(mutex_);
   // The base has a new version that is at the same commit.
@@ -86,7 +87,6 @@ class Reclaimer {
   static void spoil(Retired& retired) noexcept;
 
   VersionStore& store_;
-  const KeyspaceTable& keyspaces_;
   SnapshotRegistry& registry_;
   CommitPipeline& pipeline_;
   engine::CommitLog& log_;

@@ -64,6 +64,12 @@ struct alignas(128) Slot {
   // newer than what it sees is to be kept.
   std::atomic<bool> pins_newer{false};
   std::atomic<std::uint64_t> view_version{no_view};
+  // What holds a drop back (K1). Of its transaction: `snapshot` is that of all operations, not of
+  // one ...
+  std::atomic<bool> keeps_snapshot{false};
+  // ... and it has locked something at serializable: what it has not read yet must be as what it
+  // has read.
+  std::atomic<bool> locks_reads{false};
 
   engine::BaseView view;
   engine::BaseCursor cursor;      // for one scan after the other
@@ -83,6 +89,8 @@ struct alignas(128) Slot {
   Slot();
   ~Slot();
 
+  // Of the owner, while busy: a number for this stay in the slot, another one after each leave.
+  std::uint64_t stay() const noexcept { return gate.load(std::memory_order_relaxed); }
   void unpin() noexcept {
     pinned.store(no_snapshot, std::memory_order_release);
     pins_newer.store(false, std::memory_order_release);

@@ -44,33 +44,29 @@ bool SnapshotRegistry::try_claim(Slot& slot) noexcept {
   return slot.gate.compare_exchange_strong(gate, gate | Slot::claimed);
 }
 
-Slot& SnapshotRegistry::claim() {
-  if (last_used.registry == number_ && try_claim(*last_used.slot)) return *last_used.slot;
-  Slot& slot = claim_any();
-  last_used = {number_, &slot};
+Slot* SnapshotRegistry::claim() {
+  if (last_used.registry == number_ && try_claim(*last_used.slot)) return last_used.slot;
+  Slot* slot = claim_any();
+  if (slot != nullptr) last_used = {number_, slot};
   return slot;
 }
 
-Slot& SnapshotRegistry::claim_any() {
+// At the end of the table one more look, and no more: whoever claims says that it has failed.
+Slot* SnapshotRegistry::claim_any() {
   for (;;) {
     const std::uint32_t count = count_.load();
     for (std::uint32_t tried = 0; tried < count; ++tried) {
       Slot& slot = at(next_.fetch_add(1) % count);
-      if (try_claim(slot)) return slot;
+      if (try_claim(slot)) return &slot;
     }
     MutexLock lock(mutex_);
     if (count_.load() != count) continue;
-    const std::uint32_t chunk = count / chunk_slots;
-    if (chunk == max_chunks) {
-      lock.unlock();
-      std::this_thread::yield();  // 262,144 live transactions: the next one waits for an end
-      continue;
-    }
+    if (count + chunk_slots > most_slots_.load()) return nullptr;
     auto* slots = new Slot[chunk_slots];
     for (std::uint32_t index = 0; index < chunk_slots; ++index) {
       slots[index].index = count + index;
     }
-    chunks_[chunk].store(slots);
+    chunks_[count / chunk_slots].store(slots);
     count_.store(count + chunk_slots);
   }
 }
@@ -78,6 +74,7 @@ Slot& SnapshotRegistry::claim_any() {
 void SnapshotRegistry::release(Slot& slot) noexcept {
   slot.unpin();
   slot.snapshot.store(no_snapshot, std::memory_order_release);
+  slot.keeps_snapshot.store(false, std::memory_order_relaxed);
   // Taking a view leaves the claim alone, so wait for it: both change the same word.
   std::uint64_t gate = slot.gate.load(std::memory_order_relaxed);
   for (;;) {
@@ -237,6 +234,33 @@ SnapshotRegistry::Oldest SnapshotRegistry::oldest() const {
       if (word < too_old && (found.slot == nullptr || word < found.snapshot)) {
         found = {&slot, word};
       }
+    }
+  });
+  return found;
+}
+
+// The gate first: a slot seen idle looks at the keyspace only after the drop was announced. What a
+// single operation reads at (below repeatable read) is over with the operation, and it looks at the
+// keyspace again before it answers.
+std::optional<SnapshotRegistry::DropHolder> SnapshotRegistry::drop_holder() const {
+  std::optional<DropHolder> found;
+  const auto consider = [&](const DropHolder& holder) {
+    const bool is_older =
+        found && found->snapshot && holder.snapshot && *holder.snapshot < *found->snapshot;
+    if (!found || found->is_pending || is_older) found = holder;
+  };
+  for_each([&](Slot& slot) {
+    const std::uint64_t gate = slot.gate.load();
+    if ((gate & Slot::claimed) == 0) return;
+    const std::uint64_t snapshot = slot.snapshot.load();
+    const std::uint64_t pinned = slot.pinned.load();
+    if (slot.locks_reads.load()) consider({&slot, std::nullopt, false});
+    if (pinned < too_old) consider({&slot, pinned, false});
+    if (!slot.keeps_snapshot.load()) return;
+    if (snapshot < too_old) {
+      consider({&slot, snapshot, false});
+    } else if (snapshot == no_snapshot && (gate & Slot::busy) != 0 && !found) {
+      consider({&slot, std::nullopt, true});
     }
   });
   return found;

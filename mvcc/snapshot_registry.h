@@ -36,8 +36,11 @@ class SnapshotRegistry {
   explicit SnapshotRegistry(engine::Base& base);
   ~SnapshotRegistry();
 
-  // A claimed slot for a new transaction. Cheap for a thread that uses the same one again.
-  Slot& claim();
+  // A claimed slot for a new transaction; null: all are taken. Cheap for a thread that uses the
+  // same one again.
+  Slot* claim();
+  // For tests: as if the table ended after so many.
+  void limit_slots(std::uint32_t slots) noexcept { most_slots_.store(slots); }
   static void release(Slot& slot) noexcept;
 
   // Enters the slot for one operation; false: another thread is inside it.
@@ -73,6 +76,14 @@ class SnapshotRegistry {
     std::uint64_t snapshot = 0;
   };
   Oldest oldest() const;
+  // Who may still look at a keyspace that a drop would take away, or may be about to: see
+  // mvcc/README.md. (Holders of locks in it are in the lock table.)
+  struct DropHolder {
+    Slot* slot = nullptr;
+    std::optional<std::uint64_t> snapshot;
+    bool is_pending = false;  // soon it is known whether it does
+  };
+  std::optional<DropHolder> drop_holder() const;
   // Marks it too old if it still holds that snapshot (R6).
   static bool mark_too_old(const Oldest& oldest) noexcept;
 
@@ -90,7 +101,7 @@ class SnapshotRegistry {
     return chunks_[index / chunk_slots].load()[index % chunk_slots];
   }
   static bool try_claim(Slot& slot) noexcept;
-  Slot& claim_any();
+  Slot* claim_any();
   // Waits for the gate to be free of owner and reclaimer, then takes it; false past the deadline.
   static bool take(Slot& slot, std::chrono::steady_clock::time_point deadline) noexcept;
 
@@ -99,6 +110,7 @@ class SnapshotRegistry {
   std::array<std::atomic<Slot*>, max_chunks> chunks_{};
   std::atomic<std::uint32_t> count_{0};
   std::atomic<std::uint32_t> next_{0};
+  std::atomic<std::uint32_t> most_slots_{chunk_slots * max_chunks};
   Mutex mutex_;  // growth, and quiescing (which forbids it)
 };
 

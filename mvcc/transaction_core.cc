@@ -21,6 +21,11 @@ std::int64_t coarse_now_ns() noexcept {
   return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
 }
 
+// Made, or being judged.
+bool has_drop(const KeyspaceState& keyspace) noexcept {
+  return keyspace.dropped.load() != KeyspaceState::never;
+}
+
 }  // namespace
 
 void TransactionCore::start(const TransactionOptions& options) {
@@ -38,6 +43,7 @@ void TransactionCore::start(const TransactionOptions& options) {
   locks_.priority = options.priority;
   locks_.begun = database_.next_begun(options.locking);
   locks_.writes.store(0, std::memory_order_relaxed);
+  slot_.keeps_snapshot.store(keeps_snapshot(), std::memory_order_relaxed);
   active_.store(true, std::memory_order_relaxed);
   serial_.store(serial_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   has_committed_ = false;
@@ -58,13 +64,10 @@ void TransactionCore::start(const TransactionOptions& options) {
 
 void TransactionCore::finish() noexcept {
   if (active()) static_cast<void>(rollback());
-  // With a home of its own the slot has outlived its database, which can't be asked any more.
-  if (observers_ && !slot_.home && !database_.is_observed()) {
-    observers_.reset();
-    observers_version_ = 0;
-  }
   // Last of all: it may take this core with it.
   const std::shared_ptr<SnapshotRegistry> home = std::move(slot_.home);
+  // With a home of its own the slot has outlived the database, which took the observers with it.
+  if (!home && observers_ && !database_.is_observed()) forget_observers();
   SnapshotRegistry::release(slot_);
 }
 
@@ -185,13 +188,25 @@ Error TransactionCore::too_old_error() const {
                           std::chrono::nanoseconds(age_ns), database_.options().max_version_memory);
 }
 
-std::optional<Error> TransactionCore::check_keyspace(const Keyspace& keyspace) const {
-  const KeyspaceState* state = database_.keyspaces().state(keyspace.id());
-  if (state == nullptr || state->dropped.load() <= database_.pipeline().visible() ||
-      state->handle.name() != keyspace.name()) {
+std::optional<Error> TransactionCore::check_keyspace(const Keyspace& keyspace) {
+  keyspace_ = database_.keyspaces().state(keyspace.id());
+  if (keyspace_ == nullptr || keyspace_->handle.name() != keyspace.name()) {
     return keyspace_not_found(keyspace.name());
   }
+  // Whoever has its handle knows of it.
+  observed_ = std::max(observed_, keyspace_->created);
+  if (has_drop(*keyspace_)) return check_not_dropped();
   return std::nullopt;
+}
+
+// K1. A drop that is made now has not seen this operation's snapshot, so it is as if it had been
+// made before: what the snapshot lacks besides is nothing. One that is being judged is waited for.
+std::optional<Error> TransactionCore::check_not_dropped() {
+  if (!has_drop(*keyspace_)) return std::nullopt;
+  const std::uint64_t dropped = database_.pipeline().await_drop(*keyspace_);
+  if (dropped == KeyspaceState::never) return std::nullopt;
+  observed_ = std::max(observed_, dropped);
+  return keyspace_not_found(keyspace_->handle.name());
 }
 
 std::optional<Error> TransactionCore::check_lock_wait(LockWait wait) const {
@@ -217,16 +232,15 @@ Result<Seen> TransactionCore::read_committed(KeyspaceId keyspace, std::string_vi
   ISOLDE_YIELD("read: before lookup");
   if (const Chain* chain = database_.store().find(keyspace, key, hash)) {
     const Version* version = chain->at(Timestamp{snapshot_});
-    // Null only if the snapshot was given up meanwhile: the check below says so.
-    if (version == nullptr) return Seen{};
+    // Null if a load brought the first one later (or the snapshot was given up meanwhile: the check
+    // below says so).
+    if (version == nullptr) return Seen{std::nullopt, {}, 0};
     observed_ = std::max(observed_, version->commit);
     ISOLDE_YIELD("read: version found");
     return Seen{version->seen(), version->writer, version->commit};
   }
   ISOLDE_YIELD("read: no chain");
-  if (database_.keyspaces().state(keyspace)->is_loaded_after(snapshot_)) {
-    return Seen{std::nullopt, {}, 0};
-  }
+  if (keyspace_->is_loaded_after(snapshot_)) return Seen{std::nullopt, {}, 0};
   const engine::BaseLookup found = slot_.view.get(keyspace, key);
   switch (found.status) {
     case engine::BaseLookup::Status::found:
@@ -256,6 +270,9 @@ Result<Seen> TransactionCore::read(KeyspaceId keyspace, std::string_view key, st
   take_snapshot_after(copies);
   auto seen = read_committed(keyspace, key, hash);
   if (!seen) return seen;
+  if (has_drop(*keyspace_)) {
+    if (auto error = check_not_dropped()) return *error;
+  }
   if (!copies.empty()) apply_uncommitted(copies, *seen);
   if (own != nullptr) {
     // On what is no integer it shows nothing: its commit will fail.
@@ -354,15 +371,18 @@ Result<std::optional<std::string_view>> TransactionCore::get(const Keyspace& key
   if (auto error = check_snapshot()) return *error;
 
   if (database_.is_observed()) tell_read(keyspace, key, *seen, {mode, tracked, false, false});
-  base_read_.view_serial = seen->is_base ? slot_.view_serial : 0;
-  if (seen->is_base) {
-    base_read_.keyspace = keyspace.id();
-    base_read_.key.assign(key);
-    base_read_.found = seen->value.has_value();
-  }
+  // Nothing is remembered while it is half assembled: a key of one read with the value of another
+  // would be a wrong base image.
+  base_read_.view_serial = 0;
   const auto shown = seen->shown();
+  if (shown) value_.assign(*shown);
+  if (seen->is_base) {
+    base_read_.key.assign(key);
+    base_read_.keyspace = keyspace.id();
+    base_read_.found = seen->value.has_value();
+    base_read_.view_serial = slot_.view_serial;
+  }
   if (!shown) return std::optional<std::string_view>{};
-  value_.assign(*shown);
   return std::optional<std::string_view>(value_);
 }
 
@@ -402,6 +422,7 @@ Result<std::vector<VersionInfo>> TransactionCore::versions(const Keyspace& keysp
       versions.back().in_base = true;
     }
   }
+  if (auto error = check_not_dropped()) return *error;
   if (auto error = check_snapshot()) return *error;
   return versions;
 }
@@ -441,9 +462,13 @@ Error TransactionCore::end_with(Error error) {
   drop_private_state();
   database_.note_abort(error.code());
   if (database_.is_observed()) {
-    events_.push_back([error](Observer& observer, const EventTransaction& self) {
-      observer.on_abort(self, &error);
-    });
+    try {
+      events_.push_back([error](Observer& observer, const EventTransaction& self) {
+        observer.on_abort(self, &error);
+      });
+    } catch (const std::bad_alloc&) {
+      // It has ended all the same: that is what its owner is told.
+    }
   }
   return error;
 }

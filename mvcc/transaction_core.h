@@ -66,6 +66,11 @@ class TransactionCore {
   void start(const TransactionOptions& options);
   // The handle is gone: rolls back if still active, and gives the slot back.
   void finish() noexcept;
+  // What keeps the observers' list: before the database goes.
+  void forget_observers() noexcept {
+    observers_.reset();
+    observers_version_ = 0;
+  }
 
   Result<std::optional<std::string_view>> get(const Keyspace& keyspace, std::string_view key,
                                               ReadMode mode, const LockOptions& lock_options,
@@ -148,7 +153,11 @@ class TransactionCore {
   std::vector<OverlayEntry> overlay(KeyspaceId keyspace, const KeyRange& range,
                                     std::vector<WriteSet::Copy> copies);
   void track_key(KeyspaceId keyspace, std::string_view key, std::uint64_t hash);
-  std::optional<Error> check_keyspace(const Keyspace& keyspace) const;
+  // Before anything is done in it; sets keyspace_.
+  std::optional<Error> check_keyspace(const Keyspace& keyspace);
+  // Of keyspace_, once snapshot and view are registered, or the lock is held (K1).
+  std::optional<Error> check_not_dropped();
+  std::optional<Error> check_not_loaded(std::string_view key, bool is_read);
   std::optional<Error> check_writable(const Keyspace& keyspace, std::string_view key,
                                       std::size_t value_bytes);
   std::optional<Error> check_read_bound() const;
@@ -176,14 +185,12 @@ class TransactionCore {
   void track_scan(const Keyspace& keyspace, const ObservedScan& observed,
                   const ScanOptions& options);
 
-  // Locks (transaction_locks.cc). Inside an operation, which is left while it waits (W1); at the
-  // commit of an optimist in none. False: skipped. Errors that end the transaction have ended it.
-  Result<bool> lock(Operation* operation, const LockAsk& ask, LockPatience& patience);
-  Result<bool> answer_to(Operation* operation, LockTable::Answer answer, const LockAsk& ask,
+  // Locks (transaction_locks.cc). Inside an operation, which pauses while it waits (W1). False:
+  // skipped. Errors that end the transaction have ended it.
+  Result<bool> lock(Operation& operation, const LockAsk& ask, LockPatience& patience);
+  Result<bool> answer_to(LockTable::Answer answer, const LockAsk& ask,
                          const LockPatience& patience);
-  Result<bool> answer_to(Operation* operation, LockTable::Ending ending,
-                         std::chrono::nanoseconds waited);
-  Error end_while_locking(const Operation* operation, Error error);
+  Result<bool> answer_to(LockTable::Ending ending, std::chrono::nanoseconds waited);
   // The same for one key, and at repeatable read the look whether it has changed since.
   Result<bool> lock_key(Operation& operation, const Keyspace& keyspace, std::string_view key,
                         std::uint64_t hash, LockMode mode, LockPatience& patience, bool is_read);
@@ -214,7 +221,7 @@ class TransactionCore {
   Result<std::optional<std::string>> peek_last(const Keyspace& keyspace, const KeyRange& range,
                                                const ScanOptions& options);
   void forget_snapshot() noexcept;
-  std::optional<Error> lock_writes();
+  std::optional<Error> lock_writes(Operation& operation);
   void release_locks() noexcept;
   bool is_doomed() const noexcept {
     const std::uint64_t id = id_.load(std::memory_order_relaxed);
@@ -223,15 +230,20 @@ class TransactionCore {
   Error end_doomed();
 
   // Commit, in steps.
-  Result<Timestamp> commit_through_pipeline();
-  Error refused_to_wait(const Error& cause);
-  Result<CommitPipeline::Outcome> lock_and_pass(PreparedCommit& prepared);
-  Result<CommitPipeline::Outcome> pass_pipeline(PreparedCommit& prepared);
+  struct LogSpace {
+    std::size_t bytes = 0;
+    engine::LogReservation reservation;
+  };
+  Result<CommitPipeline::Outcome> reserve_and_pass(Operation& operation);
+  Result<CommitPipeline::Outcome> lock_and_pass(Operation& operation, LogSpace& space);
+  Result<CommitPipeline::Outcome> pass_pipeline(LogSpace& space, bool is_locked);
+  Error ended_by(Error error);
   void keep_spare(std::unique_ptr<RecentCommit> recent) noexcept;
   Result<void> prepare_writes(PreparedCommit& prepared);
   Result<ChainPtr> fresh_chain(const PreparedWrite& write);
   Result<std::optional<std::string_view>> base_image(const PreparedWrite& write) const;
   void index_reads(PreparedCommit& prepared) const;
+  Result<void> persist(std::uint64_t needed);
   Result<Timestamp> finish_commit(Timestamp commit, std::uint64_t needed);
   Error phrase(const Conflict& conflict);
   Error end_with(Error error);
@@ -252,10 +264,12 @@ class TransactionCore {
   mutable Mutex label_mutex_;
   std::atomic<std::uint64_t> id_{0};
   std::atomic<bool> active_{false};       // changed by its thread
-  std::atomic<bool> waiting_{false};      // inside an operation that has left the slot to wait
+  std::atomic<bool> waiting_{false};      // inside an operation that has left the slot for a pause
   std::uint64_t snapshot_ = no_snapshot;  // what the operation (or all of them) reads at
   std::uint64_t last_snapshot_ = 0;
-  std::uint64_t observed_ = 0;  // newest version read (I6)
+  // Newest version read, or change of a keyspace seen (I6).
+  std::uint64_t observed_ = 0;
+  const KeyspaceState* keyspace_ = nullptr;  // of the running operation
   // Tells one transaction in this core from the next, also to a cursor that was left over.
   std::atomic<std::uint64_t> serial_{0};
   bool has_committed_ = false;

@@ -251,6 +251,13 @@ Error savepoint_not_found() {
           "transaction"};
 }
 
+Error too_many_transactions() {
+  return {
+      ErrorCode::out_of_memory,
+      "too many transactions are open in this database: each takes a place of its own, and all "
+      "of them are taken; end some (a handle that is kept after its transaction's end keeps the "
+      "place, too)"};
+}
 Error out_of_memory(std::string_view doing) {
   return {ErrorCode::out_of_memory,
           "out of memory while " + std::string(doing) + "; nothing was changed"};

@@ -47,6 +47,7 @@ Error savepoint_not_found();
 Error cursor_rolled_back();
 Error database_closed();
 Error out_of_memory(std::string_view doing);
+Error too_many_transactions();
 Error snapshot_too_old(TransactionRef self, std::uint64_t snapshot, std::chrono::nanoseconds age,
                        std::size_t max_version_memory);
 

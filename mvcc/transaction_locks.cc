@@ -77,7 +77,7 @@ Error TransactionCore::end_doomed() {
   return end_with(cancelled({id(), options_.label}));
 }
 
-Result<bool> TransactionCore::lock(Operation* operation, const LockAsk& ask,
+Result<bool> TransactionCore::lock(Operation& operation, const LockAsk& ask,
                                    LockPatience& patience) {
   LockTable& table = database_.locks();
   if (!uses_locks_) {
@@ -85,46 +85,36 @@ Result<bool> TransactionCore::lock(Operation* operation, const LockAsk& ask,
     // C5: before its first lock. (An optimist in its commit has its place in the order of commits
     // without it.)
     if (is_pessimistic()) database_.pipeline().pessimist_arrives();
+    if (locks_reads()) slot_.locks_reads.store(true);
     uses_locks_ = true;
   }
   ISOLDE_YIELD("locks: before request");
   const bool may_wait = patience.wait == LockWait::wait && patience.timeout.count() > 0;
   LockTable::Answer answer = table.request(locks_, ask, may_wait);
-  const bool waits = answer.kind == LockTable::Answer::Kind::waits;
-  if (!waits && answer.aftermath.empty()) {
-    return answer_to(operation, std::move(answer), ask, patience);
+  if (answer.kind != LockTable::Answer::Kind::waits) {
+    if (!answer.aftermath.empty()) {
+      const Operation::Pause pause(operation);
+      table.settle(answer.aftermath);
+    }
+    return answer_to(std::move(answer), ask, patience);
   }
-  if (operation != nullptr) operation->suspend();
-  if (!waits) {
-    table.settle(answer.aftermath);
-    if (operation != nullptr) operation->resume();
-    return answer_to(operation, std::move(answer), ask, patience);
+  LockTable::Ending ending;
+  std::chrono::nanoseconds waited{};
+  {
+    const Operation::Pause pause(operation);
+    const auto start = Clock::now();
+    if (!patience.deadline && patience.timeout < longest_wait) {
+      patience.deadline = start + patience.timeout;
+    }
+    ending = table.wait(locks_, ask, answer, patience.deadline);
+    waited = Clock::now() - start;
+    slot_.lock_wait.record(waited);
   }
-  waiting_.store(true, std::memory_order_relaxed);
-  const auto start = Clock::now();
-  if (!patience.deadline && patience.timeout < longest_wait) {
-    patience.deadline = start + patience.timeout;
-  }
-  LockTable::Ending ending = table.wait(locks_, ask, answer, patience.deadline);
-  const std::chrono::nanoseconds waited = Clock::now() - start;
-  slot_.lock_wait.record(waited);
-  if (operation != nullptr) {
-    operation->resume();
-  } else {
-    waiting_.store(false, std::memory_order_relaxed);
-  }
-  return answer_to(operation, std::move(ending), waited);
+  return answer_to(std::move(ending), waited);
 }
 
-// At the commit of an optimist there is no operation around it.
-Error TransactionCore::end_while_locking(const Operation* operation, Error error) {
-  if (operation != nullptr) return end_with(std::move(error));
-  const Operation own(*this);
-  return end_with(std::move(error));
-}
-
-Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Answer answer,
-                                        const LockAsk& ask, const LockPatience& patience) {
+Result<bool> TransactionCore::answer_to(LockTable::Answer answer, const LockAsk& ask,
+                                        const LockPatience& patience) {
   using Kind = LockTable::Answer::Kind;
   switch (answer.kind) {
     case Kind::granted:
@@ -138,29 +128,26 @@ Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Answer 
       return too_many_locks(target_of(ask, database_.keyspaces().name_of(ask.keyspace)),
                             database_.options().max_locks_per_transaction);
     case Kind::cancelled:
-      return end_while_locking(operation, cancelled({id(), options_.label}));
+      return end_with(cancelled({id(), options_.label}));
     case Kind::deadlock:
       break;
   }
   if (!answer.report) {
-    return end_while_locking(operation, must_not_wait(std::move(answer.waits_for)));
+    return end_with(must_not_wait(std::move(answer.waits_for)));
   }
-  return end_while_locking(operation,
-                           deadlock(*answer.report, database_.options().deadlock_strategy));
+  return end_with(deadlock(*answer.report, database_.options().deadlock_strategy));
 }
 
-Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Ending ending,
-                                        std::chrono::nanoseconds waited) {
+Result<bool> TransactionCore::answer_to(LockTable::Ending ending, std::chrono::nanoseconds waited) {
   using Outcome = LockRequest::Outcome;
   switch (ending.outcome) {
     case Outcome::lock_timeout:
       if (ending.waits_for.empty()) return out_of_memory("telling whom it waited for");
       return lock_timeout(std::move(ending.waits_for), waited);
     case Outcome::cancelled:
-      return end_while_locking(operation, cancelled({id(), options_.label}));
+      return end_with(cancelled({id(), options_.label}));
     case Outcome::deadlock:
-      return end_while_locking(operation,
-                               deadlock(*ending.report, database_.options().deadlock_strategy));
+      return end_with(deadlock(*ending.report, database_.options().deadlock_strategy));
     case Outcome::none:
     case Outcome::granted:
       break;
@@ -171,7 +158,7 @@ Result<bool> TransactionCore::answer_to(Operation* operation, LockTable::Ending 
 Result<bool> TransactionCore::lock_key(Operation& operation, const Keyspace& keyspace,
                                        std::string_view key, std::uint64_t hash, LockMode mode,
                                        LockPatience& patience, bool is_read) {
-  auto locked = lock(&operation, ask_for_key(keyspace.id(), key, hash, mode), patience);
+  auto locked = lock(operation, ask_for_key(keyspace.id(), key, hash, mode), patience);
   if (!locked || !*locked) return locked;
   // It may have been dropped during a wait.
   if (auto error = check_keyspace(keyspace)) return *error;
@@ -187,8 +174,26 @@ std::optional<Error> TransactionCore::check_newest(KeyspaceId keyspace, std::str
                                                    std::uint64_t hash, bool is_read) {
   if (auto error = check_snapshot()) return error;
   const auto newer = database_.pipeline().find_newer(keyspace, key, hash, snapshot_, is_read);
-  if (!newer) return std::nullopt;
-  return end_with(phrase(*newer));
+  if (newer) return end_with(phrase(*newer));
+  if (keyspace_->is_loaded_after(snapshot_)) return check_not_loaded(key, is_read);
+  return std::nullopt;
+}
+
+// What a bulk load brought has no chain until somebody writes over it.
+std::optional<Error> TransactionCore::check_not_loaded(std::string_view key, bool is_read) {
+  const KeyspaceId id = keyspace_->handle.id();
+  const engine::BaseLookup found = slot_.view.get(id, key);
+  if (found.status == engine::BaseLookup::Status::failed) {
+    return database_.base().read_error(found.failure);
+  }
+  if (found.status == engine::BaseLookup::Status::absent) return std::nullopt;
+  Conflict conflict;
+  conflict.keyspace = id;
+  conflict.key = key;
+  conflict.was_read = is_read;
+  conflict.commit = keyspace_->loaded;
+  conflict.snapshot = snapshot_;
+  return end_with(phrase(conflict));
 }
 
 std::optional<Error> TransactionCore::lock_for_write(Operation& operation, const Keyspace& keyspace,
@@ -218,7 +223,7 @@ Result<void> TransactionCore::lock_range(Operation& operation, const Keyspace& k
   ask.keyspace = keyspace.id();
   ask.range = &range;
   ask.mode = mode;
-  auto locked = lock(&operation, ask, patience);
+  auto locked = lock(operation, ask, patience);
   if (!locked) return locked.error();
   if (auto error = check_keyspace(keyspace)) return *error;
   return {};
@@ -278,6 +283,7 @@ struct TransactionCore::ScannedKeys {
   std::unordered_set<std::string> locked;
   SkippedKeys& skipped;
   std::vector<std::string> wanted;  // in the order of the scan
+  bool is_cut_short = false;        // the slot was left in the middle, and the scan died with it
 };
 
 // Looks again until it returns nothing that is not locked: a key may come while it waits. With a
@@ -286,19 +292,20 @@ Result<void> TransactionCore::lock_scanned_keys(Operation& operation, const Keys
                                                 const KeyRange& range, const ScanOptions& options,
                                                 LockPatience& patience, SkippedKeys& skipped) {
   const bool has_snapshot = keeps_snapshot() && snapshot_ != no_snapshot;
-  ScannedKeys keys{{}, skipped, {}};
+  ScannedKeys keys{{}, skipped, {}, false};
   for (;;) {
     keys.wanted.clear();
     const std::size_t before = keys.locked.size();
     if (auto peeked = peek_keys(operation, keyspace, range, options, patience, keys); !peeked) {
       return peeked;
     }
+    if (keys.is_cut_short) continue;
     if (keys.wanted.empty() && keys.locked.size() == before) return {};
     if (!has_snapshot) forget_snapshot();
     for (std::string& key : keys.wanted) {
       const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
       auto locked =
-          lock(&operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)), patience);
+          lock(operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)), patience);
       if (!locked) return locked.error();
       keys.locked.insert(std::move(key));
     }
@@ -321,25 +328,27 @@ Result<void> TransactionCore::peek_keys(Operation& operation, const Keyspace& ke
   auto scan = open_scan(keyspace, range, options);
   if (!scan) return scan.error();
   const std::size_t limit = options.limit.value_or(~std::size_t{0});
+  const std::uint64_t stay = slot_.stay();
+  keys.is_cut_short = false;
   for (std::size_t seen = 0; seen < limit;) {
     const MergedScan::Step step = scan->next();
     if (step == MergedScan::Step::failed) return scan->error();
     if (step == MergedScan::Step::end) break;
-    const std::string_view key = scan->item().key;
+    const std::string key(scan->item().key);
     if (keys.skipped.contains(key)) continue;
-    if (!keys.locked.contains(std::string(key))) {
+    if (!keys.locked.contains(key)) {
       if (options.lock_wait == LockWait::wait) {
         keys.wanted.emplace_back(key);
       } else {
         const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
-        auto locked = lock(&operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)),
-                           patience);
+        auto locked =
+            lock(operation, ask_for_key(keyspace.id(), key, hash, mode_of(options.mode)), patience);
         if (!locked) return locked.error();
-        if (!*locked) {
-          keys.skipped.emplace(key);
-          continue;
-        }
-        keys.locked.emplace(key);
+        (*locked ? [&] { keys.locked.insert(key); }() : [&] { keys.skipped.insert(key); }());
+        // Others had to be told that they may go on.
+        keys.is_cut_short = slot_.stay() != stay;
+        if (keys.is_cut_short) return {};
+        if (!*locked) continue;
       }
     }
     ++seen;
@@ -348,12 +357,12 @@ Result<void> TransactionCore::peek_keys(Operation& operation, const Keyspace& ke
   return {};
 }
 
-std::optional<Error> TransactionCore::lock_writes() {
+std::optional<Error> TransactionCore::lock_writes(Operation& operation) {
   LockPatience patience = patience_for(LockWait::wait, std::nullopt);
   for (const auto& [key, write] : slot_.writes.writes()) {
     const std::uint64_t hash = VersionStore::hash(key.keyspace, key.key);
     auto locked =
-        lock(nullptr, ask_for_key(key.keyspace, key.key, hash, LockMode::exclusive), patience);
+        lock(operation, ask_for_key(key.keyspace, key.key, hash, LockMode::exclusive), patience);
     if (!locked) return locked.error();
   }
   return std::nullopt;
@@ -362,6 +371,7 @@ std::optional<Error> TransactionCore::lock_writes() {
 void TransactionCore::release_locks() noexcept {
   uses_locks_ = false;
   database_.locks().release_all(locks_);
+  slot_.locks_reads.store(false, std::memory_order_release);
   if (is_pessimistic()) database_.pipeline().pessimist_leaves();
 }
 

@@ -84,10 +84,11 @@ Result<MergedScan> TransactionCore::open_scan(const Keyspace& keyspace, const Ke
     reads_for_update_ = true;
     pin_snapshot();
   }
+  if (auto error = check_not_dropped()) return *error;
   const bool dirty = !others.empty();
   MergedScan scan(database_.store(), keyspace.id(), range, options.reverse, snapshot_,
                   overlay(keyspace.id(), range, std::move(others)), std::move(slot_.cursor));
-  if (database_.keyspaces().state(keyspace.id())->is_loaded_after(snapshot_)) scan.leave_out_base();
+  if (keyspace_->is_loaded_after(snapshot_)) scan.leave_out_base();
   if (dirty && database_.is_observed()) scan.tell_hidden();
   if (auto attached = scan.attach(database_.base(), slot_.view, slot_.view_serial); !attached) {
     return attached.error();
@@ -215,6 +216,11 @@ Result<std::unique_ptr<CursorCore>> TransactionCore::cursor(const Keyspace& keys
   if (auto error = check_snapshot()) return *error;
   scan->detach();
   pin_snapshot();
+  // From here on it holds a drop back; one that was made before the cursor did not see it.
+  if (auto error = check_not_dropped()) {
+    if (open_cursors_ == 0 && !reads_for_update_) slot_.unpin();
+    return *error;
+  }
   ++open_cursors_;
   return std::make_unique<CursorCore>(*this, keyspace, range, options, std::move(*scan));
 }

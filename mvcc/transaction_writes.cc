@@ -53,20 +53,24 @@ void TransactionCore::write(const Keyspace& keyspace, std::string_view key, Writ
   if (slot_.writes.empty()) slot_.writes.writer.store(id());
   const std::uint64_t sequence = database_.next_write_sequence();
   write.sequence = sequence;
-  last_write_sequence_ = sequence;
+  // First what may find no memory: observers are told of no write that is none, and it is none if
+  // they can't be told.
+  EventCall told;
   if (database_.is_observed()) {
     id();
     std::optional<std::string> value;
     if (shown) value = std::string(*shown);
-    events_.push_back([this, keyspace = keyspace.id(), key = std::string(key), kind,
-                       value = std::move(value), delta,
-                       sequence](Observer& observer, const EventTransaction& self) {
+    events_.reserve(events_.size() + 1);
+    told = [this, keyspace = keyspace.id(), key = std::string(key), kind, value = std::move(value),
+            delta, sequence](Observer& observer, const EventTransaction& self) {
       WriteEvent event{name_of(keyspace), key, kind, std::nullopt, delta, sequence};
       if (value) event.value = *value;
       observer.on_write(self, event);
-    });
+    };
   }
   slot_.writes.set(keyspace.id(), key, std::move(write));
+  last_write_sequence_ = sequence;
+  if (told) events_.emplace_back(std::move(told));
   locks_.writes.store(slot_.writes.size(), std::memory_order_relaxed);
 }
 
@@ -233,7 +237,13 @@ Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
   Operation operation(*this);
   if (auto error = operation.error()) return *error;
   if (!has_savepoint(savepoint)) return savepoint_not_found();
-  const Mark& mark = savepoints_[savepoint.depth - 1];
+  const Mark mark = savepoints_[savepoint.depth - 1];
+  if (database_.is_observed()) {
+    id();
+    events_.push_back([sequence = mark.sequence](Observer& observer, const EventTransaction& self) {
+      observer.on_undo(self, sequence);
+    });
+  }
   slot_.writes.undo_to(mark.undo_mark);
   // What was opened since may hold copies of what is undone. It ends, as a cursor of SQL does, also
   // where it would read anew: so that all modes answer alike.
@@ -242,13 +252,6 @@ Result<void> TransactionCore::rollback_to(Savepoint savepoint) {
   }
   locks_.writes.store(slot_.writes.size(), std::memory_order_relaxed);
   savepoints_.resize(savepoint.depth);
-  if (database_.is_observed()) {
-    id();
-    events_.push_back(
-        [sequence = savepoints_.back().sequence](Observer& observer, const EventTransaction& self) {
-          observer.on_undo(self, sequence);
-        });
-  }
   return {};
 }
 

@@ -260,13 +260,18 @@ Result<Timestamp> finish_copy(const std::filesystem::path& directory,
 Result<std::uint64_t> Base::load(KeyspaceId id, std::string_view name, const LoadSource& source,
                                  const std::function<Result<void>()>& grow) {
   Load load(*state_, id, name, grow);
-  if (Result<void> begun = load.begin(); !begun) return begun.error();
-  Result<std::uint64_t> count = load.fill(source);
-  if (count) {
-    if (Result<void> finished = load.finish(); !finished) count = finished.error();
+  try {
+    if (Result<void> begun = load.begin(); !begun) return begun.error();
+    Result<std::uint64_t> count = load.fill(source);
+    if (count) {
+      if (Result<void> finished = load.finish(); !finished) count = finished.error();
+    }
+    if (!count) load.discard();
+    return count;
+  } catch (...) {
+    load.discard();
+    throw;
   }
-  if (!count) load.discard();
-  return count;
 }
 
 std::vector<KeyspaceInfo> Base::unclaimed_loads() const {

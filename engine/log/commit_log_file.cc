@@ -219,7 +219,11 @@ void FileCommitLog::release(Timestamp base_at) noexcept {
       segment.live_bytes = live;
     }
     spare_ahead_failed_ = false;
-    surplus = recycle_locked();
+    try {
+      surplus = recycle_locked();
+    } catch (const std::bad_alloc&) {
+      // The next release finds them.
+    }
   }
   remove_segments(std::move(surplus));
 }
@@ -248,9 +252,13 @@ std::vector<LogSegment> FileCommitLog::recycle_locked() {
 void FileCommitLog::remove_segments(std::vector<LogSegment> segments) noexcept {
   for (LogSegment& segment : segments) {
     segment.file.reset();
-    if (files_.remove(directory_ / segment_name(segment.number))) continue;
-    MutexLock lock(mutex_);
-    condemned_.push_back(std::move(segment));
+    try {
+      if (files_.remove(directory_ / segment_name(segment.number))) continue;
+      MutexLock lock(mutex_);
+      condemned_.push_back(std::move(segment));
+    } catch (const std::bad_alloc&) {
+      // Its file lies there until the next open, as one that could not be removed.
+    }
   }
 }
 

@@ -99,7 +99,7 @@ class FileCommitLog final : public CommitLog {
   Result<void> name_segment(const LogSegment& segment) ISOLDE_REQUIRES(leadership_);
   Result<void> sync(File& file) ISOLDE_REQUIRES(leadership_);
   void publish(const RecordHeader& record, std::uint64_t needs) ISOLDE_REQUIRES(leadership_);
-  void fail(const Error& cause) noexcept;
+  void fail(Error cause) noexcept;
   bool spin(std::uint64_t at) const noexcept;
   void hand_over() noexcept;
   std::uint64_t claim() const noexcept;
@@ -156,6 +156,8 @@ class FileCommitLog final : public CommitLog {
   bool spare_ahead_failed_ ISOLDE_GUARDED_BY(mutex_) = false;
   int verifying_ ISOLDE_GUARDED_BY(mutex_) = 0;  // segments must not be reused meanwhile
   std::optional<Error> cause_ ISOLDE_GUARDED_BY(mutex_);
+  // Of the leader: made before there is no memory for it.
+  Error no_memory_{ErrorCode::out_of_memory, "no memory to write a group of commits"};
 
   Leadership leadership_;
   LogGroup writing_ ISOLDE_GUARDED_BY(leadership_);

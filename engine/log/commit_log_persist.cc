@@ -72,7 +72,7 @@ void FileCommitLog::lead() {
     const std::uint64_t parity = take_group();
     const std::uint64_t count = writing_.count();
     ISOLDE_YIELD("log: group taken");
-    const auto written = write_group();
+    auto written = write_group();
     if (!written) return fail(written.error());
     writing_.clear();
     // They and the ones already waiting may make up the next group.
@@ -80,7 +80,7 @@ void FileCommitLog::lead() {
     groups_[parity].advance();
     groups_[parity].wake_all();
   } catch (const std::bad_alloc&) {
-    fail(Error(ErrorCode::out_of_memory, "no memory to write a group of commits"));
+    fail(std::move(no_memory_));
   }
 }
 
@@ -255,10 +255,10 @@ std::uint64_t FileCommitLog::claim() const noexcept {
   return options_.sync ? durable_.load() : synced_.load();
 }
 
-void FileCommitLog::fail(const Error& cause) noexcept {
+void FileCommitLog::fail(Error cause) noexcept {
   {
     MutexLock lock(mutex_);
-    cause_ = cause;
+    cause_ = std::move(cause);
     failed_.store(true);
   }
   for (WaitWord& group : groups_) {

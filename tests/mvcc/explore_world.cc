@@ -34,13 +34,12 @@ bool is_conflict(ErrorCode code) {
 
 }  // namespace
 
-// A checkpoint syncs, which a disk makes the most expensive part of a schedule by far.
-ExploreWorld::TmpfsForFiles::TmpfsForFiles() {
+TmpfsForFiles::TmpfsForFiles() {
   if (const char* given = std::getenv("TMPDIR")) before = given;
   std::error_code error;
   if (std::filesystem::is_directory("/dev/shm", error)) ::setenv("TMPDIR", "/dev/shm", 1);
 }
-ExploreWorld::TmpfsForFiles::~TmpfsForFiles() {
+TmpfsForFiles::~TmpfsForFiles() {
   if (before) {
     ::setenv("TMPDIR", before->c_str(), 1);
   } else {
@@ -101,9 +100,9 @@ void ExploreWorld::write_alone(const std::string& key, Value value) {
 // whoever looks at them all does so in the order of the table.
 void ExploreWorld::line_slots_up() {
   auto& registry = db_->core().registry();
-  mvcc::Slot* held = &registry.claim();
+  mvcc::Slot* held = registry.claim();
   for (;;) {
-    mvcc::Slot* next = &registry.claim();
+    mvcc::Slot* next = registry.claim();
     mvcc::SnapshotRegistry::release(*std::exchange(held, next));
     if (next->index == 0) break;
   }
@@ -523,6 +522,7 @@ Footprint ExploreWorld::footprint(std::string_view place) {
       {"scan: merged", {chains | order | memory | marks, 0}},
       {"merge: begin", {order, order}},
       {"merge: chain taken", {order, order}},
+      {"commit: waits for room", {marks, 0}},
       {"commit: before lookup", {chains, 0}},
       {"commit: no chain", {0, 0}},
       {"commit: base image fetched", {clock, 0}},

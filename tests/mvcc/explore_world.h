@@ -28,6 +28,16 @@ enum class Start : std::uint8_t {
   old_reader,  // as in_both; a transaction at repeatable read has a snapshot from before
 };
 
+// While it lives temporary files lie in memory, if they can: a checkpoint syncs, which a disk makes
+// the most expensive part of a schedule by far.
+struct TmpfsForFiles {
+  TmpfsForFiles();
+  TmpfsForFiles(const TmpfsForFiles&) = delete;
+  TmpfsForFiles& operator=(const TmpfsForFiles&) = delete;
+  ~TmpfsForFiles();
+  std::optional<std::string> before;
+};
+
 // Not thread-safe: the actors of explore() share it.
 class ExploreWorld {
  public:
@@ -102,12 +112,6 @@ class ExploreWorld {
   std::optional<std::string> judge_commits() const;
   std::optional<std::string> judge_reads() const;
   std::optional<std::string> judge_store();
-
-  struct TmpfsForFiles {
-    TmpfsForFiles();
-    ~TmpfsForFiles();
-    std::optional<std::string> before;
-  };
 
   std::unique_ptr<TempDatabase> db_;
   std::uint64_t values_made_ = 0;

@@ -79,15 +79,17 @@ class Database {
   // The same without creating it: keyspace_not_found.
   Result<Keyspace> find_keyspace(std::string_view name) const;
   std::vector<Keyspace> keyspaces() const;  // by name
-  // Removes a keyspace and all in it, atomically and durably. Waits up to `patience` for
-  // transactions whose snapshot is older. Errors: keyspace_not_found, keyspace_busy (names the
-  // oldest), read_only, database_failed, commit_outcome_unknown, disk_full.
+  // Removes a keyspace and all in it, atomically and durably. Waits up to `patience` for every
+  // transaction that may still look at it: with a snapshot, an open cursor or reads for update,
+  // with locks in it, pessimistic at serializable with locks anywhere. Errors: keyspace_not_found,
+  // keyspace_busy (names one of them), read_only, database_failed, commit_outcome_unknown,
+  // disk_full.
   Result<void> drop_keyspace(std::string_view name,
                              std::chrono::milliseconds patience = std::chrono::seconds(5));
 
   // Starts a transaction; it takes its snapshot at its first operation. Errors: invalid_argument
   // (an option that is out of range, or not offered by this version), database_in_use (in a fork
-  // of the owner).
+  // of the owner), out_of_memory (also if 262,144 transactions are open).
   Result<Transaction> begin(const TransactionOptions& options = {});
 
   // Runs `work(Transaction&)`, which returns a Result, then commits; runs both again as
@@ -120,9 +122,10 @@ class Database {
   // ends the load.
   using EntrySource = std::function<Result<std::optional<Entry>>()>;
   // Loads a whole new keyspace straight into the base, atomically: it appears complete and durable,
-  // or not at all. `name` must not exist. Much faster than transactions. Returns the number of
-  // entries. Errors: already_exists, invalid_argument (out of order, or a bad name), key_*,
-  // value_too_large, disk_full, read_only, database_failed, and what `source` returns.
+  // or not at all, as of one commit: older snapshots do not see it. `name` must not exist. Much
+  // faster than transactions. Returns the number of entries. Errors: already_exists,
+  // invalid_argument (out of order, or a bad name), key_*, value_too_large, disk_full, read_only,
+  // database_failed, and what `source` returns.
   Result<std::uint64_t> bulk_load(std::string_view name, const EntrySource& source);
 
   // Carries all that is durable into the base now. Errors: disk_full, io_error, corruption (a
