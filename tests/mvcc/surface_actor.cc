@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "tests/support/deterministic_scheduler.h"
+#include "tests/support/exploration.h"
 
 namespace isolde::test::surface {
 namespace {

@@ -21,7 +21,7 @@
 #include "tests/mvcc/surface_actor.h"
 #include "tests/mvcc/surface_judge.h"
 #include "tests/mvcc/surface_world.h"
-#include "tests/support/deterministic_scheduler.h"
+#include "tests/support/exploration.h"
 #include "tests/support/seed.h"
 
 namespace isolde::test::surface {
