@@ -259,9 +259,9 @@ Result<void> World::open() {
 
 Keyspaces World::keyspaces() {
   Keyspaces known;
-  const mvcc::Catalog& catalog = DatabaseInternals::core(*db_).catalog();
+  const mvcc::KeyspaceTable& table = DatabaseInternals::core(*db_).keyspaces();
   for (std::uint32_t id = 0; id < 64; ++id) {
-    const mvcc::KeyspaceState* state = catalog.state(KeyspaceId{id});
+    const mvcc::KeyspaceState* state = table.state(KeyspaceId{id});
     if (state == nullptr) continue;
     const std::uint64_t dropped = state->dropped.load();
     known.lives.push_back({id, state->handle.name(), state->created,
