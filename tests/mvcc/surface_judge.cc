@@ -51,8 +51,8 @@ std::optional<std::string> Judge::judge(const Keyspaces& keyspaces, const World:
   if (!history_.faults.empty()) return history_.faults.front();
   if (!place_commits(keyspaces, end.at)) return fault_;
   apply();
-  for (const auto& txn : history_.transactions) judge_transaction(*txn);
   judge_drops();
+  for (const auto& txn : history_.transactions) judge_transaction(*txn);
   for (const CatalogueCall& call : history_.catalogue) judge_catalogue(call);
   for (const VersionsCall& call : history_.versions) judge_versions(call);
   if (auto different = timeline_.compare(end.at, end)) fault("at the end, " + *different);

@@ -103,7 +103,7 @@ void Judge::judge_refusal(const Txn& txn, const Refusal& refusal) {
   const Error& error = refusal.error;
   const Evidence& evidence = error.evidence();
   const auto unless = [&](bool expected, const char* why) {
-    if (!expected) fault(txn, refusal.what + ": " + error.to_string() + "; but " + why);
+    if (!expected) fault(txn, why + (": " + refusal.what + ": ") + error.to_string());
   };
   const bool armed = is_armed(refusal.moment);
   switch (error.code()) {
@@ -216,8 +216,7 @@ void Judge::judge_missing_keyspace(const Txn& txn, const Refusal& refusal) {
     for (const auto& [place, own] : refusal.own) any = any || gone(place.keyspace);
   }
   if (any) return;
-  fault(txn, refusal.what + ": " + refusal.error.to_string() +
-                 "; but it is there, for this transaction" +
+  fault(txn, "a keyspace is missing that is there for this transaction: " + refusal.what +
                  (refusal.snapshot ? " at snapshot " + std::to_string(*refusal.snapshot) : ""));
 }
 

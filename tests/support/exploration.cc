@@ -314,7 +314,8 @@ std::size_t Explorer::draw_from(std::uint8_t able) {
     stay_percent = between ? draw.stay_between_percent
                            : draw.stay_percent[running_ % draw.stay_percent.size()];
   }
-  const bool stays = random_() % 100 < stay_percent;
+  // Never for certain: it may try again and again what only another can make possible.
+  const bool stays = random_() % 100 < std::min(stay_percent, 99u);
   if (draw.by_rank) {
     if (!stays && running_ != no_actor) {
       std::stable_partition(ranks_.begin(), ranks_.end(),
