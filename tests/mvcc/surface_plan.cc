@@ -73,7 +73,7 @@ constexpr std::array<KindRow, kinds> rows{{
 const std::vector<std::vector<Kind>>& themes() {
   using enum Kind;
   static const std::vector<std::vector<Kind>> all{
-      {get, put, add, insert, compare_and_set, checkpoint, reclaim},
+      {put, add, checkpoint, reclaim},
       {get, put, erase, insert, scan, open_cursor, step_cursor, savepoint, rollback_to, release},
       {get, put, insert, scan, create_keyspace, drop_keyspace, bulk_load, find_keyspace, checkpoint,
        reclaim, crash_image},
@@ -205,7 +205,11 @@ class Drawing {
       const bool of_theme = std::find(theme.begin(), theme.end(), row.kind) != theme.end();
       const bool ends = row.kind == Kind::begin || row.kind == Kind::commit;
       const auto kind = static_cast<std::size_t>(row.kind);
-      with_[kind] = (of_theme ? chance(85) : ends || chance(4)) && (without_ >> kind & 1) == 0;
+      // Around the base: what is judged by the newest value, and few others.
+      const bool conditional = *theme_ == theme_of_the_base &&
+                               (row.kind == Kind::insert || row.kind == Kind::compare_and_set);
+      const unsigned share = of_theme ? 90 : ends ? 100 : conditional ? 40 : 3;
+      with_[kind] = chance(share) && (without_ >> kind & 1) == 0;
     }
   }
 
