@@ -3,11 +3,14 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <numeric>
+#include <random>
 #include <unordered_map>
 #include <utility>
 
@@ -43,6 +46,7 @@ constexpr std::size_t stack_bytes = std::size_t{1} << 20;
 constexpr std::size_t most_actors = 8;
 constexpr std::size_t parts = 16;
 constexpr std::string_view blocked_prefix = "blocked: ";
+constexpr const char* between_operations = "between operations";
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   std::uint64_t mixed = a * 0x9e3779b97f4a7c15 + b + 0x7f4a7c15;  // splitmix64
@@ -157,6 +161,8 @@ class Explorer {
   void look_at_contents();
   void go_on();
   std::size_t choose();
+  bool time_passes();
+  std::size_t draw_from(std::uint8_t able);
   std::size_t continue_with(std::size_t actor);
   std::uint8_t candidates() const;
   bool seen_before();
@@ -181,6 +187,8 @@ class Explorer {
   unsigned contents_ = 0;                    // as bits: parts that can be seen as a whole
   std::unordered_map<std::uint64_t, unsigned> seen_;  // state -> fewest preemptions
   std::vector<std::pair<std::size_t, std::string_view>> trace_;
+  std::mt19937_64 random_;
+  std::vector<std::size_t> ranks_;  // of the actors, the first first
 };
 
 Explorer* Explorer::current = nullptr;
@@ -263,6 +271,7 @@ void Explorer::go_on() {
   const std::size_t self = running_;
   const std::size_t next = choose();
   if (next == self) return;
+  if (exploration_.switched && self != no_actor) exploration_.switched(self, actors_[self].place);
   Fiber& from = self == no_actor ? main_ : fibers_[self];
   running_ = next;
   from.switch_to(next == no_actor ? main_ : fibers_[next]);
@@ -286,8 +295,46 @@ std::size_t Explorer::continue_with(std::size_t actor) {
   return actor;
 }
 
+// All who are not done sleep. What they wait for may come with time.
+bool Explorer::time_passes() {
+  if (!exploration_.all_sleep) return false;
+  bool asleep = false;
+  for (Actor& actor : actors_) {
+    if (actor.state != State::blocked) continue;
+    asleep = actor.retries = true;
+  }
+  return asleep && exploration_.all_sleep();
+}
+
+std::size_t Explorer::draw_from(std::uint8_t able) {
+  const auto& draw = *exploration_.draw;
+  unsigned stay_percent = 0;
+  if (running_ != no_actor) {
+    const bool between = actors_[running_].place == between_operations;
+    stay_percent = between ? draw.stay_between_percent
+                           : draw.stay_percent[running_ % draw.stay_percent.size()];
+  }
+  // Never for certain: it may try again and again what only another can make possible.
+  const bool stays = random_() % 100 < std::min(stay_percent, 99u);
+  if (draw.by_rank) {
+    if (!stays && running_ != no_actor) {
+      std::stable_partition(ranks_.begin(), ranks_.end(),
+                            [&](std::size_t actor) { return actor != running_; });
+    }
+    return *std::find_if(ranks_.begin(), ranks_.end(),
+                         [&](std::size_t actor) { return (able >> actor & 1) != 0; });
+  }
+  const bool may_stay =
+      running_ != no_actor && (able >> running_ & 1) != 0 && actors_[running_].state == State::ready;
+  if (may_stay && stays) return running_;
+  auto left = random_() % static_cast<unsigned>(__builtin_popcount(able));
+  for (; left > 0; --left) able = static_cast<std::uint8_t>(able & (able - 1));
+  return static_cast<std::size_t>(__builtin_ctz(able));
+}
+
 std::size_t Explorer::choose() {
-  const std::uint8_t able = candidates();
+  std::uint8_t able = candidates();
+  if (able == 0 && time_passes()) able = candidates();
   if (able == 0) {
     for (const Actor& actor : actors_) {
       if (actor.state == State::done) continue;
@@ -297,6 +344,7 @@ std::size_t Explorer::choose() {
     }
     return no_actor;
   }
+  if (exploration_.draw) return draw_from(able);
   const bool current_can = running_ != no_actor && (able >> running_ & 1) != 0;
   const std::size_t first = current_can ? running_ : static_cast<std::size_t>(__builtin_ctz(able));
   if (__builtin_popcount(able) == 1) return continue_with(first);
@@ -359,6 +407,12 @@ void Explorer::play() {
   }
   while (fibers_made_ < actors_.size()) fibers_[fibers_made_++].create(&Explorer::entry);
   trace_.clear();
+  if (exploration_.draw) {
+    random_.seed(exploration_.draw->seed);
+    ranks_.resize(actors_.size());
+    std::iota(ranks_.begin(), ranks_.end(), std::size_t{0});
+    std::shuffle(ranks_.begin(), ranks_.end(), random_);
+  }
   look_at_contents();
   depth_ = 0;
   preempted_ = 0;
@@ -421,5 +475,6 @@ Explored explore(const Exploration& exploration) {
 }
 
 void yield_here(const char* place) { hook(place); }
+void yield_between_operations() { hook(between_operations); }
 
 }  // namespace isolde::test

@@ -45,6 +45,23 @@ struct Exploration {
   std::function<bool(std::string_view place)> ignored;
   // At most so many switches away from an actor that could go on; without it, any number.
   std::optional<unsigned> preemptions;
+  // Instead of all interleavings one, drawn. The same seed gives the same schedule.
+  struct Draw {
+    std::uint64_t seed = 0;
+    // An actor that could go on does, at each place, with the chance that is its own (those of the
+    // list in turn), and between operations (yield_between_operations()) with another.
+    std::vector<unsigned> stay_percent = {50};
+    unsigned stay_between_percent = 50;
+    // Each actor has a rank, and the first that can go on does, woken sleepers included; one that
+    // does not stay becomes the last. (After PCT: Burckhardt et al. 2010.)
+    bool by_rank = false;
+  };
+  std::optional<Draw> draw;
+  // Called when the actor that runs gives way to another one: which, and where. For traces.
+  std::function<void(std::size_t actor, std::string_view place)> switched;
+  // Called when all actors sleep: true if time may have ended a wait. Without it, or if it says no,
+  // that is a deadlock.
+  std::function<bool()> all_sleep;
   // Stops, unexhausted, after so many schedules.
   std::uint64_t most_schedules = ~std::uint64_t{0};
 };
@@ -69,5 +86,6 @@ Explored explore(const Exploration& exploration);
 
 // A place of the test's own, for actors; nothing outside of explore().
 void yield_here(const char* place);
+void yield_between_operations();
 
 }  // namespace isolde::test
