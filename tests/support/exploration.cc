@@ -324,8 +324,8 @@ std::size_t Explorer::draw_from(std::uint8_t able) {
     return *std::find_if(ranks_.begin(), ranks_.end(),
                          [&](std::size_t actor) { return (able >> actor & 1) != 0; });
   }
-  const bool may_stay =
-      running_ != no_actor && (able >> running_ & 1) != 0 && actors_[running_].state == State::ready;
+  const bool may_stay = running_ != no_actor && (able >> running_ & 1) != 0 &&
+                        actors_[running_].state == State::ready;
   if (may_stay && stays) return running_;
   auto left = random_() % static_cast<unsigned>(__builtin_popcount(able));
   for (; left > 0; --left) able = static_cast<std::uint8_t>(able & (able - 1));
