@@ -1,6 +1,7 @@
 #include "lab/explore/footprint.h"
 
 #include <algorithm>
+#include <concepts>
 #include <deque>
 #include <utility>
 #include <variant>
@@ -37,6 +38,17 @@ Access place_of(const RangeOperand& range, std::string keyspace) {
   return {std::move(keyspace), evaluated->lower, evaluated->upper, 0, 0};
 }
 
+// Commands that are at no key and in no range of their own (what a cursor reads is told at its
+// opening). A new command is one of these or has a place below; else this file does not compile,
+// and none is taken for one that touches nothing.
+template <typename Candidate, typename... Commands>
+concept OneOf = (std::same_as<Candidate, Commands> || ...);
+template <typename Candidate>
+concept Placeless =
+    OneOf<Candidate, BeginCommand, CommitCommand, RollbackCommand, SavepointCommand, ReleaseCommand,
+          OpenCommand, NextCommand, CloseCommand, WaitCommand, RetryCommand, KeyspaceCommand,
+          CheckpointCommand, FailCommand, HoldCommand>;
+
 // The place that a command reads or writes; nothing: none.
 struct PlaceOf {
   std::string keyspace;
@@ -53,7 +65,7 @@ struct PlaceOf {
   std::optional<Access> operator()(const ScanCommand& scan) {
     return place_of(scan.range, keyspace);
   }
-  template <typename Other>
+  template <Placeless Other>
   std::optional<Access> operator()(const Other&) {
     return std::nullopt;
   }
@@ -73,7 +85,7 @@ struct MannerOf {
   Manner operator()(const EraseCommand&) const { return {false, true, ReadMode::plain}; }
   Manner operator()(const AddCommand& add) const { return {add.answers, true, ReadMode::plain}; }
   Manner operator()(const CompareAndSetCommand&) const { return {true, true, ReadMode::plain}; }
-  template <typename Other>
+  template <Placeless Other>
   Manner operator()(const Other&) const {
     return {};
   }
@@ -108,7 +120,7 @@ struct RefersElsewhere {
     return in(scan.range.lower) || in(scan.range.upper) || (scan.where && in(scan.where->operand));
   }
   bool operator()(const OpenCommand& open) const { return (*this)(open.scan); }
-  template <typename Other>
+  template <Placeless Other>
   bool operator()(const Other&) const {
     return false;
   }
