@@ -60,8 +60,10 @@ class VersionChanges : public engine::ChangeSource {
   bool write(const Chain& chain, const Sink& sink) const {
     const Version* version = chain.at(Timestamp{to_});
     if (version == nullptr || version->commit <= from_) return true;
-    // Nothing is written into a keyspace that the same checkpoint, or an earlier one, removes.
-    if (keyspaces_.state(chain.keyspace)->dropped.load() <= to_) return true;
+    // Nothing is written into a keyspace that the same checkpoint, or an earlier one, removes. One
+    // without a state was dropped before the last crash, and never came into the base.
+    const KeyspaceState* keyspace = keyspaces_.state(chain.keyspace);
+    if (keyspace != nullptr && keyspace->dropped.load() <= to_) return true;
     if (const auto value = version->seen()) {
       return sink({engine::ChangeKind::put, chain.keyspace, chain.key(), *value});
     }
@@ -100,6 +102,7 @@ Result<void> Checkpointer::run() {
 
 Result<void> Checkpointer::run_locked() {
   if (log_.failed()) return log_.failure();
+  if (auto discarded = discard_unclaimed_loads(); !discarded) return discarded;
   const auto start = std::chrono::steady_clock::now();
   const auto steps = reclaimer_.begin_checkpoint([&] { return log_.durable().value; });
   if (steps.empty()) {
@@ -135,6 +138,22 @@ Result<void> Checkpointer::run_locked() {
   stats_.count.fetch_add(1, std::memory_order_relaxed);
   stats_.last_ns.store((std::chrono::steady_clock::now() - start).count(),
                        std::memory_order_relaxed);
+  return {};
+}
+
+// Loads whose commit never came, and that could not be discarded when that was known: a keyspace of
+// the name would not come into the base beside one (Base::load). What is committed has a state.
+Result<void> Checkpointer::discard_unclaimed_loads() {
+  for (const engine::KeyspaceInfo& load : base_.unclaimed_loads()) {
+    if (keyspaces_.state(load.id) != nullptr) continue;
+    auto discarded = base_.discard_load(load.id);
+    if (!discarded) {  // for want of room in the map?
+      if (auto grown = grow_map(); !grown) return grown;
+      discarded = base_.discard_load(load.id);
+    }
+    reclaimer_.note_base_version();
+    if (!discarded) return discarded;
+  }
   return {};
 }
 

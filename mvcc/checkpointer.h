@@ -53,6 +53,7 @@ class Checkpointer {
  private:
   Result<void> run_locked() ISOLDE_REQUIRES(mutex_);
   Result<engine::ApplyOutcome> apply(std::uint64_t to) ISOLDE_REQUIRES(mutex_);
+  Result<void> discard_unclaimed_loads() ISOLDE_REQUIRES(mutex_);
   void release_what_base_has() ISOLDE_REQUIRES(mutex_);
   Result<void> quiesced(const std::function<Result<void>()>& work);
 

@@ -307,7 +307,7 @@ Result<Keyspace> DatabaseCore::create_keyspace(std::string_view name) {
   if (auto error = check_name(name)) return *error;
   if (auto found = keyspaces_.find(name)) {
     // Another thread may be waiting for its creation to be durable still (I6).
-    auto persisted = persist_keyspace_change(keyspaces_.state(found->id())->created);
+    auto persisted = persist_visible(keyspaces_.state(found->id())->created);
     if (!persisted) return persisted.error();
     return *found;
   }
@@ -340,12 +340,12 @@ Result<void> DatabaseCore::commit_keyspace_change(
   // it is as durable.
   if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
     if (log_->failed()) return log_->failure();
-    return persist_keyspace_change(pipeline_->visible());
+    return persist_visible(pipeline_->visible());
   }
-  return persist_keyspace_change(outcome.commit);
+  return persist_visible(outcome.commit);
 }
 
-Result<void> DatabaseCore::persist_keyspace_change(std::uint64_t commit) {
+Result<void> DatabaseCore::persist_visible(std::uint64_t commit) {
   if (commit <= log_->durable().value) return {};
   pipeline_->await_append(commit);
   auto persisted = log_->persist(Timestamp{commit});
@@ -378,9 +378,9 @@ Result<void> DatabaseCore::drop_keyspace(std::string_view name,
     }
     if (outcome.kind == CommitPipeline::Outcome::Kind::refused) {
       // Someone else has done the same: as good as done by us, once it is as durable.
-      return persist_keyspace_change(pipeline_->visible());
+      return persist_visible(pipeline_->visible());
     }
-    if (!busy) return persist_keyspace_change(outcome.commit);
+    if (!busy) return persist_visible(outcome.commit);
     if (std::chrono::steady_clock::now() >= deadline) return *busy;
     std::this_thread::sleep_for(between_looks);
   }
@@ -392,6 +392,8 @@ CommitPipeline::Outcome DatabaseCore::try_drop(const Keyspace& keyspace, std::st
                                                engine::LogReservation& reservation,
                                                std::optional<Error>& busy) {
   constexpr int looks_while_pending = 1000;
+  // One try at a time: the lock of another drop's is no ground for keyspace_busy.
+  MutexLock only(drops_mutex_);
   const std::string label = "drop of " + isolde::quoted(keyspace.name());
   LockOwner owner;
   owner.id = next_transaction_id();
@@ -457,18 +459,31 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
   if (auto error = check_name(name)) return *error;
   if (options_.read_only) return read_only_refused(true);
   if (log_->failed()) return log_->failure();
-  const auto exists = [&] {
-    return Error(ErrorCode::already_exists, "keyspace " + isolde::quoted(name) +
-                                                " exists; a bulk load makes a new one: drop it "
-                                                "first, or write with transactions");
-  };
-  if (keyspaces_.find(name)) return exists();
+  if (keyspaces_.find(name)) return loaded_name_exists(name);
   if (auto error = check_keyspace_count()) return *error;
-  // A keyspace of that name may have been dropped in the log and not yet in the base.
-  if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed.error();
   const auto id = keyspaces_.reserve_id();
   if (!id) {
     return Error(ErrorCode::invalid_argument, "this database has used up its keyspace ids");
+  }
+  for (;;) {
+    // A keyspace of that name may have been dropped in the log and not yet in the base.
+    if (auto carried = carry_into_base(); !carried) return carried.error();
+    auto loaded = checkpointer_->exclusive([&] { return try_load(*id, name, source); });
+    if (loaded) return *std::move(loaded);
+  }
+}
+
+// Under the checkpoint mutex. Nothing: one of that name came into the base and was dropped since.
+std::optional<Result<std::uint64_t>> DatabaseCore::try_load(KeyspaceId id, std::string_view name,
+                                                            const Database::EntrySource& source) {
+  // Another load, for one, while this one waited for its turn.
+  if (keyspaces_.find(name)) return loaded_name_exists(name);
+  const auto has_name = [&](const engine::KeyspaceInfo& keyspace) { return keyspace.name == name; };
+  const auto in_base = base_->keyspaces();
+  const auto loads = base_->unclaimed_loads();
+  if (std::any_of(in_base.begin(), in_base.end(), has_name) ||
+      std::any_of(loads.begin(), loads.end(), has_name)) {
+    return std::nullopt;
   }
   const auto pairs = [&]() -> Result<std::optional<std::pair<std::string_view, std::string_view>>> {
     using Pair = std::pair<std::string_view, std::string_view>;
@@ -477,37 +492,52 @@ Result<std::uint64_t> DatabaseCore::bulk_load(std::string_view name,
     if (!*entry) return std::optional<Pair>{};
     return std::optional<Pair>(Pair{(*entry)->key, (*entry)->value});
   };
-  return checkpointer_->exclusive([&]() -> Result<std::uint64_t> {
-    auto loaded = base_->load(*id, name, pairs, [&] { return checkpointer_->grow_map(); });
-    if (!loaded) {
-      reclaimer_->note_base_version();
-      return loaded;
-    }
-    const auto discard = [&] {
-      if (!log_->failed()) static_cast<void>(base_->discard_load(*id));
-      reclaimer_->note_base_version();
-    };
-    const auto is_there = [&] {
-      const auto found = keyspaces_.find(name);
-      return found && found->id() == *id;
-    };
-    try {
-      reclaimer_->note_base_version();
-      // Without waiting for room: the checkpoint that would make some waits for us (W1).
-      engine::CommitRecord record;
-      record.create_keyspace(*id, name);
-      auto created = commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
-        return pipeline_->create_keyspace(*id, name, std::move(record).take(),
-                                          std::move(reservation), true);
-      });
-      if (created && is_there()) return loaded;
-      discard();
-      return created ? exists() : created.error();
-    } catch (const std::bad_alloc&) {
-      if (!is_there()) discard();
-      throw;
-    }
-  });
+  auto loaded = base_->load(id, name, pairs, [&] { return checkpointer_->grow_map(); });
+  if (!loaded) {
+    reclaimer_->note_base_version();
+    return loaded;
+  }
+  // Once its creation is a commit the load stays, whatever becomes of it. (If this fails, the next
+  // checkpoint discards it.)
+  const auto discard_unless_made = [&] {
+    if (keyspaces_.state(id) != nullptr) return;
+    if (!log_->failed()) static_cast<void>(base_->discard_load(id));
+    reclaimer_->note_base_version();
+  };
+  try {
+    reclaimer_->note_base_version();
+    // Without waiting for room: the checkpoint that would make some waits for us (W1).
+    engine::CommitRecord record;
+    record.create_keyspace(id, name);
+    auto created = commit_keyspace_change(record.size(), [&](engine::LogReservation reservation) {
+      return pipeline_->create_keyspace(id, name, std::move(record).take(), std::move(reservation),
+                                        true);
+    });
+    discard_unless_made();
+    if (!created) return created.error();
+    if (keyspaces_.state(id) == nullptr) return loaded_name_exists(name);
+    return loaded;
+  } catch (const std::bad_alloc&) {
+    discard_unless_made();
+    throw;
+  }
+}
+
+Error DatabaseCore::loaded_name_exists(std::string_view name) {
+  return {ErrorCode::already_exists,
+          "keyspace " + isolde::quoted(name) +
+              " exists; a bulk load makes a new one: drop it first, or write with transactions"};
+}
+
+// All that is visible now, though the log may not have it durably yet, and though a checkpoint may
+// have to take smaller steps.
+Result<void> DatabaseCore::carry_into_base() {
+  const std::uint64_t visible = pipeline_->visible();
+  if (auto persisted = persist_visible(visible); !persisted) return persisted;
+  do {
+    if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed;
+  } while (base_->at().value < visible);
+  return {};
 }
 
 Result<void> DatabaseCore::backup(const std::filesystem::path& directory) {
@@ -534,7 +564,7 @@ Result<void> DatabaseCore::backup(const std::filesystem::path& directory) {
                  std::move(evidence));
   }
   if (!options_.read_only) {
-    if (auto checkpointed = checkpointer_->run(); !checkpointed) return checkpointed;
+    if (auto carried = carry_into_base(); !carried) return carried;
   }
   if (auto ready = engine::Base::prepare_directory(directory, true); !ready) return ready;
   return checkpointer_->exclusive([&]() -> Result<void> {

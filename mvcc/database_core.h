@@ -138,9 +138,14 @@ class DatabaseCore {
   void require_no_transactions() const;
   void leave_slots_to_handles() noexcept;
   Result<void> settle_base();
-  Result<void> persist_keyspace_change(std::uint64_t commit);
+  Result<void> persist_visible(std::uint64_t commit);
+  Result<void> carry_into_base();
   CommitPipeline::Outcome try_drop(const Keyspace& keyspace, std::string& entry,
-                                   engine::LogReservation& reservation, std::optional<Error>& busy);
+                                   engine::LogReservation& reservation, std::optional<Error>& busy)
+      ISOLDE_EXCLUDES(drops_mutex_);
+  std::optional<Result<std::uint64_t>> try_load(KeyspaceId id, std::string_view name,
+                                                const Database::EntrySource& source);
+  static Error loaded_name_exists(std::string_view name);
   static Error keyspace_busy(std::string_view name, const TransactionRef& holder,
                              std::optional<std::uint64_t> snapshot);
 
@@ -171,6 +176,8 @@ class DatabaseCore {
   std::atomic<std::uint64_t> retries_{0};
   Timestamp last_replayed_;
   bool open_ = false;
+
+  Mutex drops_mutex_;
 
   std::atomic<bool> observed_{false};
   std::atomic<std::uint64_t> observers_version_{0};

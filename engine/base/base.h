@@ -215,10 +215,12 @@ class Base {
   // Fills keyspace `id`, which no state has yet, with strictly ascending entries, in as many LMDB
   // transactions as that takes; at() stays. Views opened after it returned can read it by its id;
   // it is not in keyspaces() until a create_keyspace of the same id and name has been applied.
-  // `grow` is called when the map is full: it quiesces all views and calls grow_map(). After an
-  // error, or a crash before it returned, what was loaded is removed (by then, or at the next
-  // open). Errors: invalid_argument (order, name, id), key_empty, key_too_long, value_too_large,
-  // disk_full, io_error, the source's, grow's.
+  // Until then, or until it is discarded, keyspaces of its name and other ids that come and go
+  // leave it alone: they are not made, for one LMDB database has the name. `grow` is called when
+  // the map is full: it quiesces all views and calls grow_map(). After an error, or a crash before
+  // it returned, what was loaded is removed (by then, or at the next open). Errors:
+  // invalid_argument (order, name, id), key_empty, key_too_long, value_too_large, disk_full,
+  // io_error, the source's, grow's.
   using LoadSource =
       std::function<Result<std::optional<std::pair<std::string_view, std::string_view>>>()>;
   Result<std::uint64_t> load(KeyspaceId id, std::string_view name, const LoadSource& source,

@@ -196,16 +196,15 @@ bool Checkpoint::create(const CatalogueChange& change) {
                                  std::to_string(change.id.value),
                              state_.file));
   }
+  manifest_.next_keyspace_id =
+      std::max(manifest_.next_keyspace_id, KeyspaceId{change.id.value + 1});
   const bool claimed = named.kind == NamedKind::loaded && named.id == change.id;
-  if (named.kind == NamedKind::loaded && !claimed) {
-    // Views may read the load by its id; its handle is another keyspace's from here on.
-    end_entry(named.id);
-  }
+  // Created before the load's own commit, so it has been dropped before that, too (Base::load). Its
+  // drop will find another id under the name, and its data no keyspace.
+  if (named.kind == NamedKind::loaded && !claimed) return true;
   if (!claimed && !ok(mdb_drop(transaction_->get(), named.handle, 0))) return false;
   named.kind = NamedKind::keyspace;
   named.id = change.id;
-  manifest_.next_keyspace_id =
-      std::max(manifest_.next_keyspace_id, KeyspaceId{change.id.value + 1});
   if (!claimed) {
     HandleEntry& entry = state_.handles.entry(change.id);
     entry.handle.store(named.handle, std::memory_order_relaxed);

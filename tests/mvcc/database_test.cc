@@ -315,6 +315,21 @@ BOOST_AUTO_TEST_CASE(a_backup_is_a_database_of_its_own) {
   BOOST_TEST(text(db.contents()) == "in the base=1 in the log=2 private=3");
 }
 
+BOOST_AUTO_TEST_CASE(a_backup_has_what_was_acknowledged_before_it_was_durable) {
+  Options options = small_options();
+  options.durability = Durability::periodic(std::chrono::hours(1));
+  TempDatabase db(options);
+  db.put("a", "1");
+  db.checkpoint();
+  db.put("b", "2");
+  const std::filesystem::path copy = db.directory().parent_path() / "copy";
+  must(db->backup(copy));
+  Database second = must(Database::open(copy, small_options()));
+  Transaction check = must(second.begin());
+  BOOST_TEST(text(contents(check, must(second.find_keyspace("default")))) == "a=1 b=2");
+  must(check.commit());
+}
+
 // Complete, or failed: what is in the log only can't be copied by one who must not write.
 BOOST_AUTO_TEST_CASE(a_backup_of_a_database_opened_read_only_is_complete_or_refused) {
   TempDatabase db;

@@ -1,10 +1,13 @@
 // K1: create, drop and bulk load are commits like others: for older snapshots, for conflicts, for
 // locks, for what is observed, at every level and in both lockings.
+#include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -67,6 +70,47 @@ void put(TempDatabase& db, const Keyspace& keyspace, std::string_view key, std::
   must(txn.put(keyspace, key, value));
   must(txn.commit());
 }
+
+#ifdef ISOLDE_YIELD_POINTS
+
+// Runs `work` in a thread of its own up to the first time it waits for a mutex, or to its end.
+class UpToAMutex {
+ public:
+  explicit UpToAMutex(std::function<void()> work) {
+    waits_or_ended = false;
+    yield_hook.store(&hook);
+    thread_ = std::thread([work = std::move(work)] {
+      is_watched() = true;
+      work();
+      waits_or_ended = true;
+    });
+    while (!waits_or_ended) std::this_thread::yield();
+  }
+  UpToAMutex(const UpToAMutex&) = delete;
+  UpToAMutex& operator=(const UpToAMutex&) = delete;
+  ~UpToAMutex() { finish(); }
+  void finish() {
+    if (!thread_.joinable()) return;
+    thread_.join();
+    yield_hook.store(nullptr);
+  }
+
+ private:
+  static bool& is_watched() {
+    thread_local bool watched = false;
+    return watched;
+  }
+  static void hook(const char* place) {
+    if (!std::string_view(place).starts_with("blocked: ")) return;
+    if (is_watched() && std::string_view(place) == "blocked: mutex") waits_or_ended = true;
+    std::this_thread::yield();
+  }
+
+  static inline std::atomic<bool> waits_or_ended{false};
+  std::thread thread_;
+};
+
+#endif  // ISOLDE_YIELD_POINTS
 
 }  // namespace
 
@@ -465,6 +509,100 @@ BOOST_AUTO_TEST_CASE(a_drop_inside_of_a_scan_of_the_keyspace_takes_nothing_from_
   BOOST_TEST(seen == "abc");
   BOOST_TEST(outcome(reader.get(ks, "a")) == "keyspace_not_found");
   must(reader.commit());
+}
+
+#ifdef ISOLDE_YIELD_POINTS
+
+// The one held the other's lock for one that a transaction has.
+BOOST_AUTO_TEST_CASE(two_drops_at_the_same_moment_do_not_hold_each_other_back) {
+  TempDatabase db;
+  const Keyspace ks = must(db->keyspace("ks"));
+  put(db, ks, "a", "1");
+  std::optional<Result<void>> first;
+  std::optional<Result<void>> second;
+  StopAt dropper("drop: before critical section",
+                 [&] { first.emplace(db->drop_keyspace("ks", milliseconds(0))); });
+  BOOST_REQUIRE(dropper.reached());
+  UpToAMutex other([&] { second.emplace(db->drop_keyspace("ks", milliseconds(0))); });
+  dropper.release();
+  other.finish();
+  dropper.finish();
+  BOOST_TEST(outcome(*first) == "ok");
+  BOOST_TEST(message_of(*second) == "ok");
+}
+
+BOOST_AUTO_TEST_CASE(the_second_of_two_loads_of_one_name_is_told_that_it_exists) {
+  TempDatabase db;
+  std::optional<Result<std::uint64_t>> second;
+  std::optional<UpToAMutex> other;
+  bool ended = false;
+  const auto loaded = db->bulk_load("ks", [&]() -> Result<std::optional<Entry>> {
+    if (std::exchange(ended, true)) return std::optional<Entry>{};
+    other.emplace([&] { second.emplace(db->bulk_load("ks", entries({{"a", "second"}}))); });
+    return std::optional(Entry{"a", "first"});
+  });
+  other->finish();
+  BOOST_TEST(outcome(loaded) == "ok");
+  BOOST_TEST(message_of(*second).starts_with("already_exists"));
+  BOOST_TEST(text(db.contents(must(db->find_keyspace("ks")))) == "a=first");
+}
+
+// The base still had what was dropped: the checkpoint before the load could not take a drop that
+// was not durable yet.
+BOOST_AUTO_TEST_CASE(a_name_can_be_loaded_as_soon_as_its_drop_is_visible) {
+  TempDatabase db;
+  put(db, must(db->keyspace("ks")), "old", "1");
+  db.checkpoint();
+  std::optional<Result<void>> dropped;
+  StopAt dropper("log: persisting",
+                 [&] { dropped.emplace(db->drop_keyspace("ks", milliseconds(0))); });
+  BOOST_REQUIRE(dropper.reached());
+  BOOST_TEST(message_of(db->bulk_load("ks", entries({{"a", "10"}}))) == "ok");
+  dropper.finish();
+  BOOST_TEST(outcome(*dropped) == "ok");
+  BOOST_TEST(text(db.contents(must(db->find_keyspace("ks")))) == "a=10");
+}
+
+BOOST_AUTO_TEST_CASE(a_load_that_is_dropped_before_it_returns_has_been_made) {
+  TempDatabase db;
+  std::optional<Result<std::uint64_t>> loaded;
+  StopAt loader("log: persisting", [&] {
+    loaded.emplace(db->bulk_load("ks", entries({{"a", "1"}})));
+  });
+  BOOST_REQUIRE(loader.reached());
+  must(db->drop_keyspace("ks", milliseconds(0)));
+  loader.finish();
+  BOOST_TEST(message_of(*loaded) == "ok");
+  BOOST_TEST(outcome(db->find_keyspace("ks")) == "keyspace_not_found");
+  BOOST_TEST(text(db.contents(load(db, "ks"))) == "a=10 b=loaded");
+}
+
+#endif  // ISOLDE_YIELD_POINTS
+
+// A checkpoint applied all three by their name: the drop took what had been loaded.
+BOOST_AUTO_TEST_CASE(a_namesake_that_comes_and_goes_during_a_load_takes_nothing_from_it) {
+  for (const bool crashes : {false, true}) {
+    TempDatabase db;
+    const auto list = entries({{"a", "10"}, {"b", "20"}});
+    bool began = false;
+    must(db->bulk_load("ks", [&]() -> Result<std::optional<Entry>> {
+      if (!std::exchange(began, true)) {
+        const Keyspace namesake = must(db->keyspace("ks"));
+        put(db, namesake, "a", "of the namesake");
+        must(db->drop_keyspace("ks", milliseconds(0)));
+      }
+      return list();
+    }));
+    if (crashes) db.kill_and_reopen();
+    const Keyspace ks = must(db->find_keyspace("ks"));
+    BOOST_TEST(text(db.contents(ks)) == "a=10 b=20");
+    db.checkpoint();
+    db.reclaim();
+    BOOST_TEST(text(db.contents(ks)) == "a=10 b=20");
+    put(db, ks, "c", "30");
+    db.reopen();
+    BOOST_TEST(text(db.contents(must(db->find_keyspace("ks")))) == "a=10 b=20 c=30");
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
