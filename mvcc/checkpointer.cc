@@ -134,8 +134,9 @@ Result<void> Checkpointer::run_locked() {
   ISOLDE_YIELD("checkpoint: applied");
   reclaimer_.end_checkpoint();
   if (!outcome) return outcome;
-  release_what_base_has();
+  // Counted before there is room: one who has seen the room finds it counted.
   stats_.count.fetch_add(1, std::memory_order_relaxed);
+  release_what_base_has();
   stats_.last_ns.store((std::chrono::steady_clock::now() - start).count(),
                        std::memory_order_relaxed);
   return {};
