@@ -83,6 +83,8 @@ class Judge {
   bool scan_could_be(const Txn& txn, const Read& read, std::uint64_t at) const;
   std::vector<std::uint64_t> moments_of(const Txn& txn, const Read& read) const;
   static bool is_dirty(const Txn& txn, const Read& read);
+  static void lay(const std::vector<const PrivateWrite*>& there,
+                  const std::vector<Value>& committed, std::vector<Value>& values);
   std::vector<Value> dirty_values(const Txn& txn, const Read& read, const Place& place) const;
   void judge_dirty(const Txn& txn, const Read& read);
   KeyRange observed(const Read& read) const;
@@ -101,6 +103,8 @@ class Judge {
   void judge_locks(const Txn& txn);
   static bool overlap(const HeldLock& a, const HeldLock& b);
   bool possibly_locked(const Txn& txn, const HeldLock& wanted) const;
+  bool may_have_missed(const Txn& txn, const Keyspaces::Life& life) const;
+  const CatalogueCall* drop_of(const Keyspaces::Life& life) const;
   void judge_drops();
   void judge_catalogue(const CatalogueCall& call);
   bool named(const std::string& name, std::uint64_t at) const;

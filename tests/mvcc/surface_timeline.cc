@@ -1,6 +1,7 @@
 // The timeline: which commit made which state.
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "tests/mvcc/surface_judge.h"
 
@@ -118,7 +119,12 @@ void Judge::place_catalogue(const Keyspaces& keyspaces,
     const auto [at, is_new] = claims.emplace(commit, what);
     if (!is_new) fault("both at " + std::to_string(commit) + ": " + at->second + ", " + what);
   };
-  for (const Keyspaces::Life& life : keyspaces.lives) {
+  std::vector<Keyspaces::Life> lives = keyspaces.lives;
+  std::sort(lives.begin(), lives.end(), [](const Keyspaces::Life& a, const Keyspaces::Life& b) {
+    return a.created < b.created;
+  });
+  std::set<const CatalogueCall*> taken;
+  for (const Keyspaces::Life& life : lives) {
     auto known = timeline_.lives.find(life.id);
     if (known == timeline_.lives.end()) {
       claim(life.created, "the creation of " + life.name);
@@ -126,11 +132,14 @@ void Judge::place_catalogue(const Keyspaces& keyspaces,
       known->second.dropped = never;
       const CatalogueCall* load = nullptr;
       for (const CatalogueCall& call : history_.catalogue) {
-        if (call.kind == CatalogueCall::Kind::load && call.name == life.name &&
-            made_at(call, life.created)) {
+        const bool may_be = call.kind == CatalogueCall::Kind::load && call.name == life.name &&
+                            made_at(call, life.created) && taken.count(&call) == 0;
+        // Of several the one that ended first: the others may be of later ones.
+        if (may_be && (load == nullptr || call.moment.visible_after < load->moment.visible_after)) {
           load = &call;
         }
       }
+      if (life.loaded && load != nullptr) taken.insert(load);
       if (life.loaded && load != nullptr) {
         for (const auto& [key, value] : load->entries) {
           timeline_.write({life.id, key}, life.created, value);
