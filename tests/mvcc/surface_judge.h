@@ -68,12 +68,15 @@ class Judge {
   };
 
   // Timestamps.
-  bool place_commits(const Keyspaces& keyspaces, std::uint64_t end);
+  std::vector<std::uint64_t> place_commits(const Keyspaces& keyspaces, std::uint64_t end,
+                                           std::vector<Txn*>& doubtful);
   void place_catalogue(const Keyspaces& keyspaces, std::map<std::uint64_t, std::string>& claims);
   static bool made_at(const CatalogueCall& call, std::uint64_t commit);
   std::size_t in_doubt(const std::vector<Txn*>& doubtful) const;
-  bool assign(const std::vector<std::uint64_t>& gaps, std::size_t at, std::vector<Txn*>& doubtful);
+  bool assign(const std::vector<std::uint64_t>& gaps, std::size_t at, std::vector<Txn*>& doubtful,
+              const std::function<bool()>& accept);
   void apply();
+  void judge_all(const World::Contents& end);
   bool is_armed(const Moment& moment) const { return moment.span.to > history_.faults_armed; }
   Bounds bounds(const Moment& moment) const;
 
