@@ -403,10 +403,13 @@ Result<std::vector<VersionInfo>> TransactionCore::versions(const Keyspace& keysp
   };
   const std::uint64_t hash = VersionStore::hash(keyspace.id(), key);
   if (const Chain* chain = database_.store().find(keyspace.id(), key, hash)) {
+    const std::uint64_t loaded = database_.keyspaces().state(keyspace.id())->loaded;
     for (const Version* at = chain->at(Timestamp{snapshot_}); at != nullptr;
          at = at->older.load()) {
+      // A base image at a load's commit may be of any later one (K1).
+      const std::uint64_t commit = at->commit == loaded ? 0 : at->commit;
       // The explicit "absent" at the bottom of a chain (I2) is no version.
-      if (at->commit != 0 || !at->tombstone) add(at->commit, at->writer, at->seen());
+      if (commit != 0 || !at->tombstone) add(commit, at->writer, at->seen());
     }
     for (VersionInfo& version : versions) version.in_memory = true;
     const Timestamp base_at = database_.base().at();

@@ -605,4 +605,19 @@ BOOST_AUTO_TEST_CASE(a_namesake_that_comes_and_goes_during_a_load_takes_nothing_
   }
 }
 
+// The base image is at the load's commit, for older snapshots, and may be of a later one.
+BOOST_AUTO_TEST_CASE(versions_do_not_say_of_a_later_value_that_a_load_brought_it) {
+  TempDatabase db;
+  const Keyspace ks = load(db, "ks");
+  put(db, ks, "b", "later");
+  db.checkpoint();
+  db.reclaim();
+  put(db, ks, "b", "newest");
+  const auto versions = must(db->versions(ks, "b"));
+  BOOST_REQUIRE(versions.size() == 2u);
+  BOOST_TEST(text(versions[0].value) == "newest");
+  BOOST_TEST(text(versions[1].value) == "later");
+  BOOST_TEST(versions[1].commit == Timestamp{0});
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -73,7 +73,10 @@ void Actor::refuse(Call& call, const Error& error) {
     }
     return;
   }
-  if (intruded_ && error.code() == ErrorCode::invalid_argument) return;
+  // In use by the other; or ended by it: how, the other will be told.
+  const bool by_the_other = error.code() == ErrorCode::invalid_argument ||
+                            error.code() == ErrorCode::transaction_finished;
+  if (intruded_ && by_the_other) return;
   note_snapshot(call);
   Refusal refusal{call.moment,      call.what,        error, call.place, {}, call.at_commit,
                   call.may_give_up, record_->snapshot};
@@ -137,6 +140,7 @@ void Actor::note_write(const Call& call, const Place& place, Own own) {
 void Actor::note_lock(const Call& call, const Place& place, std::optional<KeyRange> range,
                       LockMode mode, bool certain) {
   if (!record_->is_pessimistic()) return;
+  if (range && range->upper && *range->upper <= range->lower) return;  // nothing is in it
   record_->locks.push_back({place, std::move(range), mode, call.moment, certain});
 }
 
@@ -223,6 +227,8 @@ void Actor::rollback() {
   if (!in_transaction()) return;
   Call call = begin_call("rollback");
   if (!answered(call, txn_->rollback())) return;
+  // It may have acknowledged the end that a guest brought about, who is yet to be told.
+  while (guests_ > 0) yield_here("blocked: a guest is inside");
   if (record_->end == End::open) note_end(call, End::aborted, 0, {});
 }
 
@@ -273,6 +279,7 @@ void Actor::rollback_to(const Step& step, bool release) {
   if (record_->end != End::open) return;
   if (release) {
     marks_.resize(at, marks_[at]);
+    if (cursor_) cursor_->savepoints = std::min(cursor_->savepoints, at);
     return;
   }
   marks_.resize(at + 1, marks_[at]);
@@ -285,10 +292,7 @@ void Actor::rollback_to(const Step& step, bool release) {
   for (const auto& [place, own] : record_->own) {
     record_->writes.push_back({place, call.moment.span, {never, never}, own, record_->snapshot});
   }
-  if (cursor_ && !cursor_->locks && cursor_->savepoints > at) {
-    cursor_->own = own_of(cursor_->place);
-    cursor_->holds_less = true;
-  }
+  if (cursor_ && cursor_->savepoints > at) cursor_->is_undone = true;
 }
 
 void Actor::set_lock_timeout(const Step& step) {
@@ -324,6 +328,8 @@ void Actor::second_thread(const Step& step) {
   if (others_.empty()) return;
   Actor& other = *others_[dice.draw(others_.size())];
   if (!other.in_transaction() || !other.owned_ || !other.txn_->active()) return;
+  // One that waits for what it holds itself waits for ever.
+  if (in_transaction() && txn_->active() && !record_->locks.empty()) return;
   other.intruded_ = true;
   world_.trace().line(name_ + ": enters the transaction of " + other.name_);
   // As an actor of another name, so that the trace tells them apart.

@@ -54,8 +54,8 @@ class Actor {
     bool at_end = false;
     OwnWrites own;
     Moment opened;
-    std::size_t savepoints;   // there were when it was opened
-    bool holds_less = false;  // what it was opened over has been undone since
+    std::size_t savepoints;  // that it was opened in
+    bool is_undone = false;  // one of them has been rolled back
   };
   struct Mark {
     Savepoint savepoint;

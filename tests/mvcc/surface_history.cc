@@ -16,14 +16,18 @@ std::optional<std::int64_t> number(const Value& value) {
 bool Own::Condition::holds(const Value& base) const {
   Value seen = base;
   if (delta) {
-    const auto below = number(base);
-    if (!below) return false;
-    seen = std::to_string(*below + *delta);
+    // On what is no integer an add does not show.
+    if (const auto below = number(base)) seen = std::to_string(*below + *delta);
   }
   return seen == expected;
 }
 
 void Own::add(std::int64_t more) { delta = delta.value_or(0) + more; }
+
+Value Own::seen_over(const Value& base) const {
+  const auto sum = over(base);
+  return sum ? *sum : base;
+}
 
 std::optional<Value> Own::over(const Value& base) const {
   const Value& below = fixed ? *fixed : base;

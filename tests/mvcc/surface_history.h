@@ -49,6 +49,8 @@ struct Own {
   void add(std::int64_t more);
   // Nothing: a sum over what is no integer.
   std::optional<Value> over(const Value& base) const;
+  // What is seen: on what is no integer an add does not show.
+  Value seen_over(const Value& base) const;
 };
 using OwnWrites = std::map<Place, Own>;
 

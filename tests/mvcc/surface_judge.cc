@@ -49,14 +49,37 @@ std::string described(const Read& read) {
 
 std::optional<std::string> Judge::judge(const Keyspaces& keyspaces, const World::Contents& end) {
   if (!history_.faults.empty()) return history_.faults.front();
-  if (!place_commits(keyspaces, end.at)) return fault_;
+  std::vector<Txn*> doubtful;
+  const std::vector<std::uint64_t> gaps = place_commits(keyspaces, end.at, doubtful);
+  if (fault_) return fault_;
+  // Some commits said no timestamp. Nothing is wrong if all is well in any order of them.
+  constexpr int most_orders = 100;
+  const Timeline before = timeline_;
+  std::optional<std::string> first;
+  int orders = 0;
+  const bool fits = assign(gaps, 0, doubtful, [&] {
+    timeline_ = before;
+    commits_.clear();
+    fault_.reset();
+    judge_all(end);
+    if (!first) first = fault_;
+    return !fault_ || ++orders == most_orders;
+  });
+  if (fits && !fault_) return std::nullopt;
+  if (!first) {
+    first = "nobody is known to have committed at " +
+            (gaps.empty() ? std::string("the end") : std::to_string(gaps.front()));
+  }
+  return fault_ = first;
+}
+
+void Judge::judge_all(const World::Contents& end) {
   apply();
   judge_drops();
   for (const auto& txn : history_.transactions) judge_transaction(*txn);
   for (const CatalogueCall& call : history_.catalogue) judge_catalogue(call);
   for (const VersionsCall& call : history_.versions) judge_versions(call);
   if (auto different = timeline_.compare(end.at, end)) fault("at the end, " + *different);
-  return fault_;
 }
 
 bool Judge::could_be(const Txn& txn, const Read& read, std::uint64_t at) const {
@@ -64,31 +87,27 @@ bool Judge::could_be(const Txn& txn, const Read& read, std::uint64_t at) const {
   if (life != nullptr && life->dropped <= at) return false;
   if (read.is_scan) return scan_could_be(txn, read, at);
   Value value = timeline_.at(at, read.place);
-  if (const Own* own = own_at(read, read.place)) {
-    const auto seen = own->over(value);
-    if (!seen) return true;  // a sum over what is no number: it shows what it likes
-    value = *seen;
-  }
+  if (const Own* own = own_at(read, read.place)) value = own->seen_over(value);
   if (fits(read, value)) return true;
   if (!read.skips_locked || read.value) return false;
   return possibly_locked(txn, {read.place, {}, LockMode::exclusive, read.moment});
 }
 
 bool Judge::scan_could_be(const Txn& txn, const Read& read, std::uint64_t at) const {
-  std::map<std::string, std::optional<Value>> seen;  // no value: anything
+  std::map<std::string, Value> seen;
   const auto consider = [&](const Place& place) {
     if (seen.count(place.key) != 0) return;
     const Value below = timeline_.at(at, place);
     const Own* own = own_at(read, place);
-    seen[place.key] = own != nullptr ? own->over(below) : std::optional<Value>(below);
+    seen[place.key] = own != nullptr ? own->seen_over(below) : below;
   };
   timeline_.for_each(read.place.keyspace, read.range, consider);
   for (const auto& [place, own] : read.own) {
     if (read.range.contains(place.key)) consider(place);
   }
-  std::vector<std::pair<std::string, std::optional<Value>>> order;
+  Entries order;
   for (const auto& [key, value] : seen) {
-    if (!value || *value) order.emplace_back(key, value);
+    if (value) order.emplace_back(key, *value);
   }
   if (read.reverse) std::reverse(order.begin(), order.end());
   const bool full = read.stopped || (read.limit && read.entries.size() >= *read.limit);
@@ -96,11 +115,10 @@ bool Judge::scan_could_be(const Txn& txn, const Read& read, std::uint64_t at) co
   for (const auto& [key, value] : order) {
     if (given == read.entries.size() && full) break;
     if (given < read.entries.size() && read.entries[given].first == key) {
-      if (value && **value != read.entries[given].second) return false;
+      if (value != read.entries[given].second) return false;
       ++given;
       continue;
     }
-    if (!value) continue;
     const bool skipped =
         read.skips_locked &&
         possibly_locked(txn, {{read.place.keyspace, key}, {}, LockMode::exclusive, read.moment});
@@ -152,46 +170,73 @@ void Judge::judge_reads(const Txn& txn) {
   }
 }
 
-// What read uncommitted may show of a key, own writes apart: the newest private write of those
-// that lived then, else the newest committed value.
+// The values that lie on each other at read uncommitted, of private writes that are all there: one
+// that no later value covers, with the adds that came after it; who was first may be unknown.
+void Judge::lay(const std::vector<const PrivateWrite*>& there, const std::vector<Value>& committed,
+                std::vector<Value>& values) {
+  const auto with_adds = [&](const Value& bottom, const PrivateWrite* covering) {
+    std::vector<Value> sums{bottom};
+    for (const PrivateWrite* add : there) {
+      if (add->after.fixed) continue;
+      if (covering != nullptr && add->written.surely_before(covering->written)) continue;
+      const bool may_be_covered =
+          covering != nullptr && !covering->written.surely_before(add->written);
+      const std::vector<Value> without = sums;
+      for (Value& sum : sums) sum = add->after.seen_over(sum);
+      if (may_be_covered) sums.insert(sums.end(), without.begin(), without.end());
+    }
+    values.insert(values.end(), sums.begin(), sums.end());
+  };
+  bool any_value = false;
+  for (const PrivateWrite* value : there) {
+    if (!value->after.fixed) continue;
+    any_value = true;
+    const bool covered = std::any_of(there.begin(), there.end(), [&](const PrivateWrite* later) {
+      return later->after.fixed && value->written.surely_before(later->written);
+    });
+    if (!covered) with_adds(value->after.seen_over({}), value);
+  }
+  if (any_value) return;
+  for (const Value& value : committed) with_adds(value, nullptr);
+}
+
+// What read uncommitted may show of a key, own writes apart: the newest committed value, and on it
+// the private writes of those that lived then. Each of the others has one that was surely there, or
+// one of a few, or perhaps none.
 std::vector<Value> Judge::dirty_values(const Txn& txn, const Read& read, const Place& place) const {
   const Span& when = read.moment.span;
-  std::vector<const PrivateWrite*> possible;
-  std::vector<const PrivateWrite*> certain;
+  std::vector<std::vector<const PrivateWrite*>> choices;
   for (const auto& other : history_.transactions) {
     if (other.get() == &txn) continue;
+    std::vector<const PrivateWrite*> possible;
+    bool certain = false;
     for (const PrivateWrite& write : other->writes) {
       if (write.place != place || write.written.from > when.to || write.gone.to < when.from) {
         continue;
       }
       possible.push_back(&write);
-      if (write.written.to < when.from && write.gone.from > when.to) certain.push_back(&write);
+      certain = certain || (write.written.to < when.from && write.gone.from > when.to);
     }
+    if (possible.empty()) continue;
+    if (!certain) possible.push_back(nullptr);
+    choices.push_back(std::move(possible));
   }
-  std::vector<Value> below;
+  std::vector<Value> committed;
   const Bounds in = bounds(read.moment);
   for (std::uint64_t at = in.least; at <= in.most; ++at) {
-    below.push_back(timeline_.at(at, place));
+    committed.push_back(timeline_.at(at, place));
   }
   std::vector<Value> values;
-  if (certain.empty()) values = below;
-  // A sum over a sum: which one lies below is not said.
-  for (const PrivateWrite* write : possible) {
-    if (write->after.fixed) below.push_back(write->after.over({}).value_or(std::nullopt));
-  }
-  for (const PrivateWrite* write : possible) {
-    const bool superseded = std::any_of(
-        certain.begin(), certain.end(),
-        [&](const PrivateWrite* later) { return write->written.surely_before(later->written); });
-    if (superseded) continue;
-    for (const Value& base : below) {
-      if (const auto value = write->after.over(base)) values.push_back(*value);
+  std::vector<const PrivateWrite*> there;
+  const std::function<void(std::size_t)> choose = [&](std::size_t at) {
+    if (at == choices.size()) return lay(there, committed, values);
+    for (const PrivateWrite* write : choices[at]) {
+      if (write != nullptr) there.push_back(write);
+      choose(at + 1);
+      if (write != nullptr) there.pop_back();
     }
-    // At repeatable read and above a sum may lie over what its own snapshot shows.
-    if (!write->snapshot) continue;
-    const auto value = write->after.over(timeline_.at(*write->snapshot, place));
-    if (value) values.push_back(*value);
-  }
+  };
+  choose(0);
   return values;
 }
 
@@ -208,8 +253,7 @@ void Judge::judge_dirty(const Txn& txn, const Read& read) {
       }
     }
     for (const Value& value : values) {
-      const auto seen = own != nullptr ? own->over(value) : std::optional<Value>(value);
-      if (!seen || fits_it(*seen)) return;
+      if (fits_it(own != nullptr ? own->seen_over(value) : value)) return;
     }
     std::string expected;
     for (const Value& value : values) expected += " " + shown(value);

@@ -68,12 +68,15 @@ class Judge {
   };
 
   // Timestamps.
-  bool place_commits(const Keyspaces& keyspaces, std::uint64_t end);
+  std::vector<std::uint64_t> place_commits(const Keyspaces& keyspaces, std::uint64_t end,
+                                           std::vector<Txn*>& doubtful);
   void place_catalogue(const Keyspaces& keyspaces, std::map<std::uint64_t, std::string>& claims);
   static bool made_at(const CatalogueCall& call, std::uint64_t commit);
   std::size_t in_doubt(const std::vector<Txn*>& doubtful) const;
-  bool assign(const std::vector<std::uint64_t>& gaps, std::size_t at, std::vector<Txn*>& doubtful);
+  bool assign(const std::vector<std::uint64_t>& gaps, std::size_t at, std::vector<Txn*>& doubtful,
+              const std::function<bool()>& accept);
   void apply();
+  void judge_all(const World::Contents& end);
   bool is_armed(const Moment& moment) const { return moment.span.to > history_.faults_armed; }
   Bounds bounds(const Moment& moment) const;
 
@@ -83,6 +86,8 @@ class Judge {
   bool scan_could_be(const Txn& txn, const Read& read, std::uint64_t at) const;
   std::vector<std::uint64_t> moments_of(const Txn& txn, const Read& read) const;
   static bool is_dirty(const Txn& txn, const Read& read);
+  static void lay(const std::vector<const PrivateWrite*>& there,
+                  const std::vector<Value>& committed, std::vector<Value>& values);
   std::vector<Value> dirty_values(const Txn& txn, const Read& read, const Place& place) const;
   void judge_dirty(const Txn& txn, const Read& read);
   KeyRange observed(const Read& read) const;
@@ -101,6 +106,8 @@ class Judge {
   void judge_locks(const Txn& txn);
   static bool overlap(const HeldLock& a, const HeldLock& b);
   bool possibly_locked(const Txn& txn, const HeldLock& wanted) const;
+  bool may_have_missed(const Txn& txn, const Keyspaces::Life& life) const;
+  const CatalogueCall* drop_of(const Keyspaces::Life& life) const;
   void judge_drops();
   void judge_catalogue(const CatalogueCall& call);
   bool named(const std::string& name, std::uint64_t at) const;

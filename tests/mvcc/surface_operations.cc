@@ -1,7 +1,6 @@
 // What an actor reads and writes.
 #include <algorithm>
 #include <stdexcept>
-#include <type_traits>
 
 #include "tests/mvcc/surface_actor.h"
 
@@ -54,29 +53,16 @@ KeyRange behind(const KeyRange& range, bool reverse, const std::string& last) {
   return left;
 }
 
-// Today `add` answers the sum; the next interface has a blind `add` and `add_and_get`.
-template <typename T>
-constexpr bool has_add_and_get = requires(T& txn, const Keyspace& keyspace) {
-  txn.add_and_get(keyspace, "", std::int64_t{1});
-};
-
-[[maybe_unused]] Result<std::optional<std::int64_t>> as_sum(const Result<void>& result) {
-  if (!result) return result.error();
-  return std::optional<std::int64_t>{};
-}
-[[maybe_unused]] Result<std::optional<std::int64_t>> as_sum(const Result<std::int64_t>& result) {
-  if (!result) return result.error();
-  return std::optional<std::int64_t>(*result);
-}
-
-template <typename T>
-Result<std::optional<std::int64_t>> perform_add(T& txn, const Keyspace& keyspace,
+Result<std::optional<std::int64_t>> perform_add(Transaction& txn, const Keyspace& keyspace,
                                                 const std::string& key, std::int64_t delta,
                                                 bool and_get) {
-  if constexpr (has_add_and_get<T>) {
-    if (and_get) return as_sum(txn.add_and_get(keyspace, key, delta));
+  if (and_get) {
+    const auto sum = txn.add_and_get(keyspace, key, delta);
+    if (!sum) return sum.error();
+    return std::optional<std::int64_t>(*sum);
   }
-  return as_sum(txn.add(keyspace, key, delta));
+  if (const auto added = txn.add(keyspace, key, delta); !added) return added.error();
+  return std::optional<std::int64_t>{};
 }
 
 }  // namespace
@@ -252,9 +238,12 @@ void Actor::step_cursor() {
   const auto entry = open.cursor.next();
   Read read;
   if (entry && *entry) read.entries.emplace_back((*entry)->key, (*entry)->value);
-  // After an undo it may refuse, or show what is left.
-  if (!entry && open.holds_less && entry.error().code() == ErrorCode::invalid_argument) {
+  // It ended with the savepoint that it was opened in.
+  if (!entry && open.is_undone && entry.error().code() == ErrorCode::invalid_argument) {
     return accept(call, entry.error().to_string());
+  }
+  if (entry && open.is_undone && !intruded_) {
+    world_.fault("a cursor goes on though its savepoint has been rolled back");
   }
   if (!answered(call, entry, shown(read.entries))) {
     if (open.locks) note_lock(call, open.place, open.left, LockMode::exclusive, false);
@@ -355,6 +344,8 @@ void Actor::add(const Step& step) {
   Read read;
   read.place = {keyspace->id().value, key};
   read.before_write = true;
+  // What it answers is read as by get_for_update: never another's uncommitted value.
+  if (and_get) read.mode = ReadMode::for_update;
   Call call = begin_call((and_get ? "add_and_get " : "add ") + keyspace->name() + "/" + key + " " +
                              std::to_string(delta),
                          read.place);
@@ -369,14 +360,17 @@ void Actor::add(const Step& step) {
     note_read(call, std::move(read));
     return;
   }
+  Own own = record_->own[place];
   if (*sum) {
+    // From here on the sum is a value of its own, good only if what it was computed on stays.
     read.says = Says::counts_as;
     read.count = **sum - delta;
-    read.depends = has_add_and_get<Transaction> && !record_->is_pessimistic();
+    read.depends = !own.fixed && !record_->is_pessimistic();
     note_read(call, std::move(read));
+    own.set(std::to_string(**sum));
+  } else {
+    own.add(delta);
   }
-  Own own = record_->own[place];
-  own.add(delta);
   note_write(call, place, std::move(own));
 }
 

@@ -189,9 +189,7 @@ bool Judge::conflict_is_real(const Txn& txn, const Refusal& refusal) const {
 bool Judge::may_depend_on(const Txn& txn, const Refusal& refusal, const Place& place) const {
   if (refusal.own.count(place) != 0) {
     const Own& own = refusal.own.at(place);
-    if (txn.isolation == Isolation::repeatable_read || !own.conditions.empty() || own.delta) {
-      return true;
-    }
+    if (txn.isolation == Isolation::repeatable_read || !own.conditions.empty()) return true;
   }
   if (refusal.place && *refusal.place == place) return true;
   if (!refusal.at_commit && refusal.place && refusal.place->key.empty()) return true;
@@ -208,8 +206,14 @@ void Judge::judge_missing_keyspace(const Txn& txn, const Refusal& refusal) {
   const std::uint64_t most = bounds(refusal.moment).most;
   const auto gone = [&](std::uint32_t keyspace) {
     const Keyspaces::Life* life = timeline_.life(keyspace);
-    return life == nullptr ||
-           (life->dropped <= most && life->dropped <= refusal.snapshot.value_or(most));
+    if (life == nullptr || life->dropped == never) return life == nullptr;
+    if (refusal.snapshot) {
+      return life->dropped <= *refusal.snapshot || may_have_missed(txn, *life);
+    }
+    // It is gone a moment before the commit that takes it is visible.
+    const CatalogueCall* drop = drop_of(*life);
+    return life->dropped <= most || (life->dropped == most + 1 && drop != nullptr &&
+                                     drop->moment.span.from < refusal.moment.span.to);
   };
   bool any = refusal.place && gone(refusal.place->keyspace);
   if (refusal.at_commit) {
@@ -218,6 +222,25 @@ void Judge::judge_missing_keyspace(const Txn& txn, const Refusal& refusal) {
   if (any) return;
   fault(txn, "a keyspace is missing that is there for this transaction: " + refusal.what +
                  (refusal.snapshot ? " at snapshot " + std::to_string(*refusal.snapshot) : ""));
+}
+
+const CatalogueCall* Judge::drop_of(const Keyspaces::Life& life) const {
+  for (const CatalogueCall& call : history_.catalogue) {
+    const bool drops = call.kind == CatalogueCall::Kind::drop && call.name == life.name;
+    if (drops && made_at(call, life.dropped)) return &call;
+  }
+  return nullptr;
+}
+
+// Its snapshot is the last one before the drop, and was taken while the drop was on its way and had
+// looked already. Nothing else happened at the drop's commit, so for who has never looked into the
+// keyspace the one is as good as the other (K1).
+bool Judge::may_have_missed(const Txn& txn, const Keyspaces::Life& life) const {
+  const CatalogueCall* drop = drop_of(life);
+  if (drop == nullptr || !txn.snapshot || *txn.snapshot + 1 != life.dropped) return false;
+  if (drop->moment.span.from > txn.first->span.to) return false;
+  return std::none_of(txn.reads.begin(), txn.reads.end(),
+                      [&](const Read& read) { return read.place.keyspace == life.id; });
 }
 
 bool Judge::overlap(const HeldLock& a, const HeldLock& b) {
@@ -233,6 +256,15 @@ bool Judge::overlap(const HeldLock& a, const HeldLock& b) {
 // Another transaction may have had, or have waited for, a lock there meanwhile.
 bool Judge::possibly_locked(const Txn& txn, const HeldLock& wanted) const {
   const Span& when = wanted.granted.span;
+  // A drop has the whole keyspace locked while it looks whether it may.
+  const Keyspaces::Life* life = timeline_.life(wanted.place.keyspace);
+  for (const CatalogueCall& call : history_.catalogue) {
+    const Span& span = call.moment.span;
+    if (call.kind == CatalogueCall::Kind::drop && life != nullptr && call.name == life->name &&
+        span.from <= when.to && span.to >= when.from) {
+      return true;
+    }
+  }
   for (const auto& other : history_.transactions) {
     if (other.get() == &txn) continue;
     const std::uint64_t end = other->end == End::open ? never : other->ended.span.to;
@@ -304,7 +336,7 @@ void Judge::judge_drops() {
     for (const auto& txn : history_.transactions) {
       const std::uint64_t alive_until = txn->end == End::open ? never : txn->ended.span.from;
       if (alive_until <= drop->moment.span.to) continue;
-      if (txn->snapshot && *txn->snapshot < life.dropped) {
+      if (txn->snapshot && *txn->snapshot < life.dropped && !may_have_missed(*txn, life)) {
         fault(*txn, "has the snapshot " + std::to_string(*txn->snapshot) + ", and " + life.name +
                         " was dropped under it at " + std::to_string(life.dropped));
       }

@@ -81,7 +81,8 @@ class Database {
   std::vector<Keyspace> keyspaces() const;  // by name
   // Removes a keyspace and all in it, atomically and durably. Waits up to `patience` for every
   // transaction that may still look at it: with a snapshot, an open cursor or reads for update,
-  // with locks in it, pessimistic at serializable with locks anywhere. Errors: keyspace_not_found,
+  // with locks in it, pessimistic at serializable with locks anywhere. While it looks it has the
+  // whole keyspace locked, exclusively. Errors: keyspace_not_found,
   // keyspace_busy (names one of them), read_only, database_failed, commit_outcome_unknown,
   // disk_full.
   Result<void> drop_keyspace(std::string_view name,
