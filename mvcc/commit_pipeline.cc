@@ -368,8 +368,8 @@ CommitPipeline::Outcome CommitPipeline::create_keyspace(KeyspaceId id, std::stri
     return outcome;
   }
   outcome.commit = visible() + 1;
-  keyspaces_.create(id, name, outcome.commit, loaded);
-  visible_.store(outcome.commit);
+  keyspaces_.create(id, name, outcome.commit, loaded, [&] { visible_.store(outcome.commit); });
+  ISOLDE_YIELD("create: can be found");
   log_.append(Timestamp{outcome.commit}, std::move(entry), std::move(reservation));
   return outcome;
 }

@@ -52,12 +52,19 @@ bool RetryLoop::again(const Error& error) {
   // In the coarser unit: the longest time in the finer one would overflow.
   const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - start_);
-  const bool retrying = is_retryable(error) && !settled_ && attempt_ < policy_.max_attempts &&
-                        passed < policy_.max_time;
+  bool retrying = is_retryable(error) && !settled_ && attempt_ < policy_.max_attempts &&
+                  passed < policy_.max_time;
   std::chrono::microseconds delay{0};
   if (retrying) {
     delay = draw_delay(policy_, attempt_ - 1);
+    // Nor after a delay does an attempt start too late; there is no use in waiting for that.
+    retrying =
+        std::chrono::duration_cast<std::chrono::milliseconds>(delay) < policy_.max_time - passed;
+  }
+  if (retrying) {
     core_->note_retry();
+  } else {
+    delay = std::chrono::microseconds(0);
   }
   if (core_ != nullptr && core_->is_observed()) {
     core_->notify([&](Observer& observer) {

@@ -59,8 +59,8 @@ void KeyspaceTable::skip_ids_below(KeyspaceId id) noexcept {
 }
 
 // First all memory that it needs: after a failure nothing has changed.
-void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t commit,
-                           bool loaded) {
+void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t commit, bool loaded,
+                           const std::function<void()>& publish) {
   skip_ids_below(KeyspaceId{id.value + 1});
   MutexLock lock(mutex_);
   // Replayed over a base that has it already: harmless.
@@ -78,6 +78,7 @@ void KeyspaceTable::create(KeyspaceId id, std::string_view name, std::uint64_t c
     throw;
   }
   (*slot.load())[id.value % chunk_ids].store(state.release());
+  publish();
 }
 
 void KeyspaceTable::drop(KeyspaceId id, std::uint64_t commit) {

@@ -57,9 +57,15 @@ class KeyspaceTable {
   // Ids below are taken.
   void skip_ids_below(KeyspaceId id) noexcept;
 
-  // `loaded`: it comes with what a bulk load put straight into the base.
-  void create(KeyspaceId id, std::string_view name, std::uint64_t commit, bool loaded = false)
-      ISOLDE_EXCLUDES(mutex_);
+  // `loaded`: it comes with what a bulk load put straight into the base. `publish` makes the commit
+  // visible, before any find() can give the name's handle to a transaction: with the handle first,
+  //   Loader     puts the keyspace of commit 7 into the table
+  //   Pessimist  finds it, reads the newest commit, 6, under its lock: absent
+  //   Loader     makes 7 visible, and takes no lock that the pessimist's would keep it from
+  //   Pessimist  reads again, under the same lock: there it is
+  void create(
+      KeyspaceId id, std::string_view name, std::uint64_t commit, bool loaded = false,
+      const std::function<void()>& publish = [] {}) ISOLDE_EXCLUDES(mutex_);
   // A drop in the critical section is announced, then judged (K1), then made or withdrawn.
   void announce_drop(KeyspaceId id) noexcept {
     mutable_state(id)->dropped.store(KeyspaceState::undecided);

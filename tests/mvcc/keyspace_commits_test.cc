@@ -217,6 +217,38 @@ BOOST_AUTO_TEST_CASE(sums_and_conditions_below_repeatable_read_are_computed_on_w
   }
 }
 
+#ifdef ISOLDE_YIELD_POINTS
+// Loader     its keyspace can be found by name
+// Pessimist  finds it, and reads under its locks: what it reads stays, the load takes none
+// Both reads have to be of the load, whatever the level.
+BOOST_AUTO_TEST_CASE(a_keyspace_found_by_name_shows_what_its_load_brought) {
+  for (const auto& [level, locking] : all_cells()) {
+    if (locking != pess) continue;
+    BOOST_TEST_CONTEXT(name_of(level, locking)) {
+      TempDatabase db;
+      db.put("x", "1");
+      // A pessimist already: the first would wait for the critical section.
+      Transaction reader = must(db->begin(cell(level, locking)));
+      must(reader.put(db.keyspace(), "lock", "held"));
+      StopAt loader("create: can be found", [&] {
+        must(db->bulk_load("loaded", entries({{"a", "10"}})));
+      });
+      BOOST_REQUIRE(loader.reached());
+      const auto ks = db->find_keyspace("loaded");
+      if (level < rr) {
+        BOOST_TEST(text(get(reader, must(ks), "a")) == "10");
+        BOOST_TEST(must(reader.add_and_get(must(ks), "a", 1)) == 11);
+      } else if (level == ser) {
+        BOOST_TEST(text(get(reader, must(ks), "a")) == "10");
+      }
+      loader.finish();
+      if (level == ser) BOOST_TEST(text(get(reader, must(ks), "a")) == "10");
+      must(reader.commit());
+    }
+  }
+}
+#endif
+
 // I6. The load is visible before it is durable; whoever has seen what it brought must not be told
 // that it has committed if a crash can take that back.
 BOOST_AUTO_TEST_CASE(what_a_load_brings_raises_what_a_reader_has_observed) {

@@ -99,9 +99,10 @@ struct AttemptEvent {
 };
 
 // Callbacks run in the thread of the transaction, outside every internal mutex, in the order of
-// that transaction's operations. They may call the database, not the transaction of the event, which
-// is still inside the operation that is told of. They must not wait there for a lock: its holder may
-// be about to be woken by this very thread. They must not throw: what they are told of has happened. Callbacks of different transactions run concurrently.
+// that transaction's operations. They may call the database, not the transaction of the event,
+// which is still inside the operation that is told of. They must not wait there for a lock: its
+// holder may be about to be woken by this very thread. They must not throw: what they are told of
+// has happened. Callbacks of different transactions run concurrently.
 class Observer {
  public:
   virtual ~Observer() = default;
