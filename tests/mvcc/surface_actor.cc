@@ -133,7 +133,8 @@ void Actor::note_write(const Call& call, const Place& place, Own own) {
   for (PrivateWrite& write : record_->writes) {
     if (write.place == place && write.gone.from == never) write.gone = call.moment.span;
   }
-  record_->writes.push_back({place, call.moment.span, {never, never}, own, record_->snapshot});
+  const Span& now = call.moment.span;
+  record_->writes.push_back({place, now, now, {never, never}, own, record_->snapshot});
   record_->own[place] = std::move(own);
 }
 
@@ -199,6 +200,8 @@ void Actor::adopt(Transaction& txn, TransactionRecord& record) {
 void Actor::put_away() {
   cursor_.reset();
   while (guests_ > 0) yield_here("blocked: a guest is inside");
+  // It was refused while the guest was inside.
+  if (owned_ && owned_->active() && in_transaction()) rollback();
   if (owned_ && !owned_->active() && finished_.size() < 3) {
     finished_.push_back(std::move(*owned_));
   }
@@ -263,7 +266,7 @@ void Actor::savepoint() {
   Call call = begin_call("savepoint");
   const auto made = txn_->savepoint();
   if (!answered(call, made)) return;
-  marks_.push_back({*made, record_->own});
+  marks_.push_back({*made, record_->own, record_->writes.size()});
 }
 
 void Actor::rollback_to(const Step& step, bool release) {
@@ -284,13 +287,20 @@ void Actor::rollback_to(const Step& step, bool release) {
   }
   marks_.resize(at + 1, marks_[at]);
   ++changes_;
-  for (PrivateWrite& write : record_->writes) {
-    if (write.gone.from != never) continue;
-    write.gone = call.moment.span;
+  for (std::size_t i = mark.writes; i < record_->writes.size(); ++i) {
+    PrivateWrite& write = record_->writes[i];
+    if (write.gone.from == never) write.gone = call.moment.span;
   }
   record_->own = mark.own;
-  for (const auto& [place, own] : record_->own) {
-    record_->writes.push_back({place, call.moment.span, {never, never}, own, record_->snapshot});
+  // What was overwritten since is there again, in its old place among the writes of all.
+  for (const auto& [place, own] : mark.own) {
+    std::size_t last = mark.writes;
+    while (last > 0 && record_->writes[last - 1].place != place) --last;
+    if (last == 0 || record_->writes[last - 1].gone.from == never) continue;
+    PrivateWrite again = record_->writes[last - 1];
+    again.there = call.moment.span;
+    again.gone = {never, never};
+    record_->writes.push_back(std::move(again));
   }
   if (cursor_ && cursor_->savepoints > at) cursor_->is_undone = true;
 }

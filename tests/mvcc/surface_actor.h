@@ -60,6 +60,7 @@ class Actor {
   struct Mark {
     Savepoint savepoint;
     OwnWrites own;
+    std::size_t writes;  // of the record, before it
   };
   // An operation of the transaction while it runs.
   struct Call {

@@ -99,7 +99,8 @@ struct Read {
 // A private write as read uncommitted may see it.
 struct PrivateWrite {
   Place place;
-  Span written;
+  Span written;             // its place among others
+  Span there;               // when it can be seen: the same, or a rollback has brought it back then
   Span gone{never, never};  // overwritten, undone, ended
   Own after;
   std::optional<std::uint64_t> snapshot;  // its transaction's

@@ -211,11 +211,11 @@ std::vector<Value> Judge::dirty_values(const Txn& txn, const Read& read, const P
     std::vector<const PrivateWrite*> possible;
     bool certain = false;
     for (const PrivateWrite& write : other->writes) {
-      if (write.place != place || write.written.from > when.to || write.gone.to < when.from) {
+      if (write.place != place || write.there.from > when.to || write.gone.to < when.from) {
         continue;
       }
       possible.push_back(&write);
-      certain = certain || (write.written.to < when.from && write.gone.from > when.to);
+      certain = certain || (write.there.to < when.from && write.gone.from > when.to);
     }
     if (possible.empty()) continue;
     if (!certain) possible.push_back(nullptr);

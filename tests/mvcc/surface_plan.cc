@@ -104,16 +104,16 @@ class Drawing {
       plan.stay_percent.push_back(alike && actor > 0 ? plan.stay_percent[0] : own);
     }
     plan.stay_between_percent = 30 + 30 * static_cast<unsigned>(draw(3));
+    if (chance(65)) theme_ = chance(25) ? theme_of_the_base : draw(themes().size());
+    if (const char* given = std::getenv("ISOLDE_MODEL_THEME")) {
+      theme_ = std::strtoul(given, nullptr, 10) % themes().size();
+    }
     if (theme_ == theme_of_the_base && chance(60)) {
       // One who commits is overtaken by all the others, who are seldom interrupted.
       plan.stay_percent = {50 + 10 * static_cast<unsigned>(draw(5)), 100, 100};
       plan.stay_between_percent = 50;
       plan.by_rank = false;
       plan.first_is_optimist = true;
-    }
-    if (chance(65)) theme_ = chance(25) ? theme_of_the_base : draw(themes().size());
-    if (const char* given = std::getenv("ISOLDE_MODEL_THEME")) {
-      theme_ = std::strtoul(given, nullptr, 10) % themes().size();
     }
     narrow_ = theme_ == theme_of_the_base || chance(25);
     if (chance(40)) plan.levels = 1 + static_cast<unsigned>(draw(15));
@@ -280,6 +280,11 @@ class Drawing {
 
   void transaction(Script& script) {
     script.push_back(step(Kind::begin));
+    if (theme_ == theme_of_the_base && chance(60)) {
+      // Two who do no more than this, beside one who carries it into the base in between.
+      add(script, Kind::add);
+      return script.push_back(step(Kind::commit));
+    }
     has_mark_ = has_cursor_ = false;
     const std::size_t length = narrow_ ? 1 + draw(2) : chance(75) ? 1 + draw(6) : 5 + draw(10);
     for (std::size_t i = 0; i < length; ++i) {
@@ -296,9 +301,10 @@ class Drawing {
   Script script() {
     Script script;
     const bool keeps_house = !narrow_ && chance(30);
-    const std::size_t transactions = theme_ == theme_of_the_base ? 1 : 1 + draw(3);
+    const bool around_the_base = theme_ == theme_of_the_base;
+    const std::size_t transactions = around_the_base ? 1 : 1 + draw(3);
     for (std::size_t i = 0; i < transactions; ++i) {
-      if (keeps_house || chance(20)) {
+      if (keeps_house || chance(around_the_base ? 5 : 20)) {
         for (std::size_t work = 1 + draw(4); work > 0; --work) script.push_back(weighted(false));
       }
       if (!keeps_house || chance(30)) transaction(script);

@@ -91,7 +91,7 @@ void Judge::judge_dependencies(const Txn& txn, std::uint64_t commit) {
 void Judge::judge_cancelled(const Txn& txn) {
   if (txn.cancel_done == never) return;
   for (const PrivateWrite& write : txn.writes) {
-    if (write.written.from > txn.cancel_done) fault(txn, "went on after it was cancelled");
+    if (write.there.from > txn.cancel_done) fault(txn, "went on after it was cancelled");
   }
   if (txn.end == End::committed && txn.ended.span.from > txn.cancel_done) {
     fault(txn, "committed after it was cancelled");
