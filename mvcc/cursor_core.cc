@@ -10,11 +10,11 @@
 
 namespace isolde::mvcc {
 
-CursorCore::CursorCore(TransactionCore& transaction, Keyspace keyspace, KeyRange range,
+CursorCore::CursorCore(TransactionCore& transaction, const Keyspace& keyspace, KeyRange range,
                        const ScanOptions& options, std::optional<MergedScan> scan)
     : home_(transaction.database_.shared_registry()),
       transaction_(transaction),
-      keyspace_(std::move(keyspace)),
+      keyspace_(keyspace),
       range_(std::move(range)),
       options_(options),
       serial_(transaction.serial_),

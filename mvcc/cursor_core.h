@@ -21,7 +21,7 @@ class TransactionCore;
 class CursorCore {
  public:
   // `scan`: at a snapshot of its own. Without one it locks, and reads anew at each step.
-  CursorCore(TransactionCore& transaction, Keyspace keyspace, KeyRange range,
+  CursorCore(TransactionCore& transaction, const Keyspace& keyspace, KeyRange range,
              const ScanOptions& options, std::optional<MergedScan> scan);
   ~CursorCore();
 

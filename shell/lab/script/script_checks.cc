@@ -148,9 +148,9 @@ void ScriptParser::check_outcomes() {
 // An exact verdict and another line for the same cell are two opinions on one thing; several
 // `includes` are not.
 void ScriptParser::check_verdicts() {
-  using Kind = VerdictExpectation::Kind;
   const auto exact = [](const VerdictExpectation& verdict) {
-    return verdict.kind == Kind::exactly || verdict.kind == Kind::serializable;
+    return verdict.kind == VerdictExpectation::Kind::exactly ||
+           verdict.kind == VerdictExpectation::Kind::serializable;
   };
   const Script& script = script_;
   for (const Schedule& schedule : script.schedules) {
