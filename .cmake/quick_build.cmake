@@ -18,10 +18,8 @@ function(isolde_quick_build target)
     return()
   endif()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
-  # A file that includes others does not own what they keep to themselves, gcc means; and clang, that
-  # a file's local names shadow another's own. (The build of each file by itself looks for shadows.)
-  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>
-    $<$<CXX_COMPILER_ID:Clang>:-Wno-shadow>)
+  # A file that includes others does not own what they keep to themselves, gcc means.
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   if(ISOLDE_BUILD_TESTS)
     target_compile_options(${target} PRIVATE -O1 -g1)  # what is tested need not be the fastest
   endif()
