@@ -25,29 +25,51 @@ bool is_to_fail() noexcept {
   return true;
 }
 
+void* allocate_or_not(std::size_t bytes, std::size_t alignment) noexcept {
+  if (is_to_fail()) return nullptr;
+  if (alignment <= alignof(std::max_align_t)) return std::malloc(bytes == 0 ? 1 : bytes);
+  return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+}
+
 void* allocate(std::size_t bytes, std::size_t alignment) {
-  if (is_to_fail()) throw std::bad_alloc();
-  void* memory = nullptr;
-  if (alignment <= alignof(std::max_align_t)) {
-    memory = std::malloc(bytes == 0 ? 1 : bytes);
-  } else {
-    memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  }
+  void* memory = allocate_or_not(bytes, alignment);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 
+std::size_t bytes_of(std::align_val_t alignment) { return static_cast<std::size_t>(alignment); }
+
 }  // namespace
 
-// The others of the family go through these.
+// The whole family: in a sanitizer's runtime none of them goes through another.
+using Align = std::align_val_t;
+using Nothrow = std::nothrow_t;
 void* operator new(std::size_t bytes) { return allocate(bytes, 1); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return allocate(bytes, static_cast<std::size_t>(alignment));
+void* operator new[](std::size_t bytes) { return allocate(bytes, 1); }
+void* operator new(std::size_t bytes, Align align) { return allocate(bytes, bytes_of(align)); }
+void* operator new[](std::size_t bytes, Align align) { return allocate(bytes, bytes_of(align)); }
+void* operator new(std::size_t bytes, const Nothrow&) noexcept { return allocate_or_not(bytes, 1); }
+void* operator new[](std::size_t bytes, const Nothrow&) noexcept {
+  return allocate_or_not(bytes, 1);
+}
+void* operator new(std::size_t bytes, Align align, const Nothrow&) noexcept {
+  return allocate_or_not(bytes, bytes_of(align));
+}
+void* operator new[](std::size_t bytes, Align align, const Nothrow&) noexcept {
+  return allocate_or_not(bytes, bytes_of(align));
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, Align) noexcept { std::free(memory); }
+void operator delete[](void* memory, Align) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, Align) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t, Align) noexcept { std::free(memory); }
+void operator delete(void* memory, const Nothrow&) noexcept { std::free(memory); }
+void operator delete[](void* memory, const Nothrow&) noexcept { std::free(memory); }
+void operator delete(void* memory, Align, const Nothrow&) noexcept { std::free(memory); }
+void operator delete[](void* memory, Align, const Nothrow&) noexcept { std::free(memory); }
 
 namespace isolde::test {
 
