@@ -54,6 +54,12 @@ std::uint64_t SmallDisk::holes(const std::filesystem::path& file) {
   return (blocks_of(static_cast<std::uint64_t>(status.st_size)) - taken.size()) * block_bytes;
 }
 
+std::unique_lock<std::recursive_mutex> SmallDisk::hold() {
+  SmallDisk* const disk = active_disk.load();
+  if (disk == nullptr) return {};
+  return std::unique_lock(disk->mutex_);
+}
+
 bool SmallDisk::tell_space(const std::filesystem::path& file, std::uint64_t& free_bytes) {
   SmallDisk* const disk = active_disk.load();
   if (disk == nullptr) return false;
@@ -157,6 +163,7 @@ ssize_t full() {
 }
 
 ssize_t write_pieces(int descriptor, const iovec* pieces, int count, const off_t* offset) {
+  const auto held = SmallDisk::hold();
   std::uint64_t size = 0;
   for (int i = 0; i < count; ++i) size += pieces[i].iov_len;
   const std::uint64_t from =
@@ -177,11 +184,13 @@ ssize_t write_pieces(int descriptor, const iovec* pieces, int count, const off_t
 extern "C" {
 
 ssize_t write(int descriptor, const void* bytes, size_t size) {
+  const auto held = SmallDisk::hold();
   const std::uint64_t room = SmallDisk::take_room(descriptor, position(descriptor), size);
   return room == 0 && size > 0 ? full() : real_write(descriptor, bytes, room);
 }
 
 ssize_t pwrite(int descriptor, const void* bytes, size_t size, off_t offset) {
+  const auto held = SmallDisk::hold();
   const std::uint64_t room =
       SmallDisk::take_room(descriptor, static_cast<std::uint64_t>(offset), size);
   return room == 0 && size > 0 ? full() : real_pwrite(descriptor, bytes, room, offset);
@@ -196,11 +205,17 @@ ssize_t pwritev(int descriptor, const iovec* pieces, int count, off_t offset) {
 }
 
 int fallocate(int descriptor, int mode, off_t offset, off_t size) {
+  const auto held = SmallDisk::hold();
   const auto wanted = static_cast<std::uint64_t>(size);
   if (SmallDisk::take_room(descriptor, static_cast<std::uint64_t>(offset), wanted) < wanted) {
     return static_cast<int>(full());
   }
   return static_cast<int>(::syscall(SYS_fallocate, descriptor, mode, offset, size));
+}
+
+int rename(const char* from, const char* to) noexcept {
+  const auto held = SmallDisk::hold();
+  return static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
 }
 
 int statvfs(const char* file, struct statvfs* space) noexcept {

@@ -36,6 +36,12 @@ class SmallDisk {
   // mapped, needs room that may not be there, and ends the process.
   std::uint64_t holes(const std::filesystem::path& file);
 
+  // For the C library's functions, until they have acted: else
+  //   Thread A  takes room for a block at the end of a file, and is yet to write it
+  //   Thread B  looks around, and finds the file shorter: the block is given back
+  // or B looks through a folder while A renames a file in it, and does not find the file at all.
+  static std::unique_lock<std::recursive_mutex> hold();
+
   // For the C library's functions, before they act. How many of the bytes have room, which is then
   // taken; `size` without an active disk, and for files elsewhere.
   static std::uint64_t take_room(int descriptor, std::uint64_t offset, std::uint64_t size);
@@ -52,7 +58,7 @@ class SmallDisk {
 
   const std::filesystem::path directory_;
   const std::uint64_t blocks_;
-  std::mutex mutex_;
+  std::recursive_mutex mutex_;
   std::map<FileId, std::set<std::uint64_t>> taken_;  // by file, the blocks that have room
   std::uint64_t taken_by_others_ = 0;
 };
