@@ -1,6 +1,7 @@
 #include "tests/mvcc/failing_allocations.h"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdlib>
 #include <new>
 
