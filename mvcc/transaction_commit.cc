@@ -130,9 +130,11 @@ Error TransactionCore::ended_by(Error error) {
 
 // What is looked up for the critical section (C1) lives no longer than this call, in which the slot
 // is not left. Kept over a wait for locks it would be a lost update:
-//   Optimist      no chain for a: a fresh one, with the base's 10; meets a pessimist: leaves to
-//   lock Pessimist     holds a, makes 15 of it, commits Checkpointer  carries 15 into the base; the
-//   chain goes Optimist      has its lock, finds no chain, and would put 10 + 1 over 10
+//   Optimist      finds no chain for a, makes a fresh one with the base's 10
+//   Optimist      meets a pessimist: leaves the slot, and waits for the lock of a
+//   Pessimist     holds a, makes 15 of it, commits
+//   Checkpointer  carries 15 into the base; the chain goes
+//   Optimist      has its lock, finds no chain, and would put 10 + 1 over 15
 Result<CommitPipeline::Outcome> TransactionCore::pass_pipeline(LogSpace& space, bool is_locked) {
   PreparedCommit prepared(slot_);
   prepared.isolation = options_.isolation;
